@@ -1,0 +1,69 @@
+//! What a device says, signed: the evidence envelope, its claims, the device's own state and the pure functions that
+//! answer a challenge (docs/protocol.md §§1, 2, 3 and 5).
+//!
+//! The attester path (`Device`, [`seal`], [`challenge`]) is `no_std`, allocates nothing and writes into buffers of the
+//! caller. The feature `verify` adds the verifier's side. Decoding, verifying and appraising are three steps:
+//! [`decode`] checks the form, `verify` the signature; appraisal (is it in time, plausible, new?) is `oracle-core`'s.
+//!
+//! Left out on purpose: transport, clocks, random numbers and any appraisal.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(feature = "verify")]
+pub mod batch;
+mod cbor;
+pub mod challenge;
+mod claims;
+mod class;
+mod device;
+mod envelope;
+mod error;
+mod identity;
+mod list;
+mod place;
+mod sign;
+#[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
+mod soft;
+mod topic;
+#[cfg(feature = "verify")]
+pub mod verify;
+
+#[cfg(feature = "verify")]
+pub use batch::BatchVerifier;
+pub use claims::{Body, BootBody, Claims, EAT_PROFILE, MAX_CHAIN, RevealBody};
+pub use class::Class;
+pub use device::{BootError, Device, Storage, VolatileBoot, link};
+#[cfg(feature = "alloc")]
+pub use envelope::sig_structure;
+pub use envelope::{Envelope, decode, evidence_id};
+pub use error::{DecodeError, EncodeError};
+pub use identity::{Alg, DEVICE_KEY_STATEMENT_MAX, PublicKey, device_key_statement, network_id};
+pub use list::{List, ListIter, Reading, Readings, Reception, Receptions, Row};
+pub use place::{Location, location_commitment};
+pub use sign::{SealError, SignError, Signed, Signer, ToBeSigned, seal};
+#[cfg(feature = "soft-ed25519")]
+pub use soft::SoftEd25519;
+#[cfg(feature = "soft-p256")]
+pub use soft::SoftP256;
+pub use topic::{BEACON_TOPIC, Down, Topic, UP_FILTER, parse_topic_up, topic_down, topic_up};
+#[cfg(feature = "verify")]
+pub use verify::{VerifyError, verify, verify_statement};
+
+/// The longest evidence on the wire, in bytes.
+pub const MAX_MESSAGE: usize = 1024;
+
+/// The network a signature is meant for: the first 8 bytes of a hash over chain and registry ([`network_id`]).
+pub type Network = [u8; 8];
+
+/// SHA-256 of the Sig_structure; never of the wire bytes or the signature.
+pub type EvidenceId = [u8; 32];
+
+/// The README's example, compiled and run with the documentation tests.
+#[cfg(all(doctest, feature = "soft-ed25519"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

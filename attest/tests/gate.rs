@@ -1,0 +1,247 @@
+//! The strict gate: every way to deviate from the one encoding is refused, by kind.
+
+mod common;
+
+use attest::{
+    Body, BootBody, Claims, Class, DecodeError, EncodeError, Location, MAX_CHAIN, MAX_MESSAGE, Reading, Reception,
+    RevealBody, SoftEd25519, decode, seal,
+};
+use common::{bodies, claims, network, payload};
+
+#[test]
+fn every_prefix_is_truncated_and_every_suffix_trailing() {
+    for body in bodies() {
+        let class = body.class();
+        let bytes = payload(&claims(body));
+        for len in 0..bytes.len() {
+            assert_eq!(Claims::decode(class, &bytes[..len]), Err(DecodeError::Truncated), "{class} {len}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Claims::decode(class, &longer), Err(DecodeError::Trailing), "{class}");
+        let mut buf = [0; MAX_MESSAGE];
+        let signed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(body), &mut buf).expect("seals");
+        for len in 0..signed.bytes.len() {
+            assert_eq!(decode(&signed.bytes[..len]), Err(DecodeError::Truncated), "{class} {len}");
+        }
+        assert_eq!(decode(&[signed.bytes, &[0]].concat()), Err(DecodeError::Trailing), "{class}");
+    }
+    assert_eq!(decode(&[0xd2; MAX_MESSAGE + 1]), Err(DecodeError::TooLong));
+}
+
+/// `a3 06 <iat> 19010b <boot> 3a00011170 83 <seq> 50 <prev> <body>` with parts to replace.
+struct Parts {
+    map: &'static str,
+    iat: &'static str,
+    boot: &'static str,
+    seq: &'static str,
+    body: &'static str,
+}
+
+const PLAIN: Parts = Parts { map: "a3", iat: "061a6553f100", boot: "19010b03", seq: "00", body: "80" };
+
+impl Parts {
+    fn decode(&self, class: Class) -> Result<(), DecodeError> {
+        let prev = "50".to_owned() + &"00".repeat(16);
+        let text = [self.map, self.iat, self.boot, "3a0001117083", self.seq, &prev, self.body].concat();
+        Claims::decode(class, &hex::decode(text).expect("hex")).map(|_| ())
+    }
+}
+
+#[test]
+fn the_gate_refuses_every_deviation_by_kind() {
+    use DecodeError::{Bounds, Class as Shape, Key, NotShortest, Truncated, Type};
+    assert_eq!(PLAIN.decode(Class::Heartbeat), Ok(()));
+    let heartbeat = [
+        ("indefinite map", Parts { map: "bf", ..PLAIN }, Type),
+        ("long map head", Parts { map: "b803", ..PLAIN }, NotShortest),
+        ("a pair too many announced", Parts { map: "a4", ..PLAIN }, Key),
+        ("a pair too few announced", Parts { map: "a2", ..PLAIN }, Shape),
+        ("not a map", Parts { map: "83", ..PLAIN }, Type),
+        ("iat in nine bytes", Parts { iat: "061b000000006553f100", ..PLAIN }, NotShortest),
+        ("iat as float", Parts { iat: "06fb41d954fc40000000", ..PLAIN }, Type),
+        ("iat negative", Parts { iat: "0620", ..PLAIN }, Type),
+        ("iat tagged", Parts { iat: "06c11a6553f100", ..PLAIN }, Type),
+        ("repeated key", Parts { map: "a4", iat: "06000600", ..PLAIN }, Key),
+        ("unknown key", Parts { iat: "0700", ..PLAIN }, Key),
+        ("text key", Parts { iat: "616900", ..PLAIN }, Type),
+        ("key not shortest", Parts { iat: "180600", ..PLAIN }, NotShortest),
+        ("unsorted", Parts { iat: "19010b03", boot: "0600", ..PLAIN }, Key),
+        ("boot count missing", Parts { map: "a2", boot: "", ..PLAIN }, Key),
+        ("boot count over 32 bits", Parts { boot: "19010b1b0000000100000000", ..PLAIN }, Bounds),
+        ("seq not shortest", Parts { seq: "1800", ..PLAIN }, NotShortest),
+        ("seq as bignum", Parts { seq: "c24101", ..PLAIN }, Type),
+        ("seq true", Parts { seq: "f5", ..PLAIN }, Type),
+        ("body missing", Parts { body: "", ..PLAIN }, Truncated),
+        ("body null", Parts { body: "f6", ..PLAIN }, Type),
+        ("body not empty", Parts { body: "8100", ..PLAIN }, Bounds),
+        ("body indefinite", Parts { body: "9fff", ..PLAIN }, Type),
+    ];
+    for (what, parts, error) in heartbeat {
+        assert_eq!(parts.decode(Class::Heartbeat), Err(error), "{what}");
+    }
+    let nonce = Parts {
+        map: "a4",
+        iat: concat!("06000a5820", "0000000000000000000000000000000000000000000000000000000000000000"),
+        ..PLAIN
+    };
+    assert_eq!(nonce.decode(Class::Heartbeat), Err(Shape), "a nonce where none belongs");
+    assert_eq!(Parts { body: "820000", ..nonce }.decode(Class::Answer), Ok(()));
+    assert_eq!(Parts { body: "820000", ..PLAIN }.decode(Class::Answer), Err(Shape), "an answer without nonce");
+    assert_eq!(PLAIN.decode(Class::Boot), Err(Shape), "a boot without profile");
+    let short_nonce = Parts { map: "a4", iat: "06000a4100", body: "820000", ..PLAIN };
+    assert_eq!(short_nonce.decode(Class::Answer), Err(Bounds));
+}
+
+fn body(class: Class, text: &str) -> Result<(), DecodeError> {
+    let body: &'static str = Box::leak(text.to_owned().into_boxed_str());
+    Parts { body, ..PLAIN }.decode(class)
+}
+
+#[test]
+fn readings_are_held_to_their_bounds() {
+    use DecodeError::{Bounds, NotShortest, Type};
+    let row = "83010203";
+    for (text, verdict) in [
+        ("80".to_owned(), Ok(())),
+        (format!("81{row}"), Ok(())),
+        (format!("9820{}", row.repeat(32)), Ok(())),
+        (format!("9821{}", row.repeat(33)), Err(Bounds)),
+        (format!("9801{row}"), Err(NotShortest)),
+        (format!("9f{row}ff"), Err(Type)),
+        ("81820102".to_owned(), Err(Bounds)),
+        ("818401020304".to_owned(), Err(Bounds)),
+        ("818301187f03".to_owned(), Ok(())),
+        ("818301188003".to_owned(), Err(Bounds)),
+        ("818301387f03".to_owned(), Ok(())),
+        ("818301388003".to_owned(), Err(Bounds)),
+        ("818301023800".to_owned(), Err(NotShortest)),
+        ("81830102f93c00".to_owned(), Err(Type)),
+        ("8183200203".to_owned(), Err(Type)),
+        ("818301023b7fffffffffffffff".to_owned(), Ok(())),
+        ("818301023b8000000000000000".to_owned(), Err(Type)),
+        ("818301021b8000000000000000".to_owned(), Err(Type)),
+    ] {
+        assert_eq!(body(Class::Telemetry, &text), verdict, "{text}");
+    }
+}
+
+#[test]
+fn commitments_and_reveals_are_held_to_their_bounds() {
+    use DecodeError::{Bounds, NotShortest, Order, Type};
+    let (b16, b32) = (format!("50{}", "00".repeat(16)), format!("5820{}", "00".repeat(32)));
+    for (text, verdict) in [
+        (format!("840100191000{b32}"), Ok(())),
+        (format!("840100191001{b32}"), Err(Bounds)),
+        (format!("8401001b0000000100000000{b32}"), Err(Bounds)),
+        (format!("84010001{b16}"), Err(Bounds)),
+        (format!("83010001{b32}"), Err(Bounds)),
+    ] {
+        assert_eq!(body(Class::Commitment, &text), verdict, "{text}");
+    }
+    let heard = |lease: u8| format!("8401{b16}3863{lease:02x}").replacen("01", &format!("{lease:02x}"), 1);
+    let many: String = (0..17).map(heard).collect();
+    let sixteen: String = (0..16).map(heard).collect();
+    for (text, verdict) in [
+        (format!("840040{b16}80"), Ok(())),
+        (format!("8400{b32}{b16}80"), Ok(())),
+        (format!("8400{b16}{b16}80"), Err(Bounds)),
+        (format!("8400f6{b16}80"), Err(Type)),
+        (format!("84005800{b16}80"), Err(NotShortest)),
+        (format!("84005f40ff{b16}80"), Err(Type)),
+        (format!("840040{b16}82{}{}", heard(1), heard(2)), Ok(())),
+        (format!("840040{b16}82{}{}", heard(2), heard(1)), Err(Order)),
+        (format!("840040{b16}82{}{}", heard(2), heard(2)), Err(Order)),
+        (format!("840040{b16}90{sixteen}"), Ok(())),
+        (format!("840040{b16}91{many}"), Err(Bounds)),
+        (format!("840040{b16}818401{b16}1a8000000000"), Err(Bounds)),
+    ] {
+        assert_eq!(body(Class::Reveal, &text), verdict, "{text}");
+    }
+}
+
+#[test]
+fn a_boot_is_held_to_its_bounds() {
+    let profile = |text: &str| format!("06001901097821{}", hex::encode(text));
+    let head = format!("8350{}5820{}", "00".repeat(16), "00".repeat(32));
+    let salt = format!("50{}", "00".repeat(16));
+    let boot = |place: &str, text: &str| {
+        let parts = Parts {
+            map: "a4",
+            iat: Box::leak(profile(text).into_boxed_str()),
+            body: Box::leak(format!("{head}{place}").into_boxed_str()),
+            ..PLAIN
+        };
+        parts.decode(Class::Boot)
+    };
+    assert_eq!(attest::EAT_PROFILE.len(), 33);
+    assert_eq!(boot("80", attest::EAT_PROFILE), Ok(()));
+    assert_eq!(boot("80", "tag:plumbline.invalid,2026:boot-2"), Err(DecodeError::Bounds));
+    // 90 degrees north and 180 west are the ends of the earth.
+    assert_eq!(boot(&format!("831a35a4e9003a6b49d1ff{salt}"), attest::EAT_PROFILE), Ok(()));
+    assert_eq!(boot(&format!("831a35a4e90100{salt}"), attest::EAT_PROFILE), Err(DecodeError::Bounds));
+    assert_eq!(boot(&format!("83003a6b49d200{salt}"), attest::EAT_PROFILE), Err(DecodeError::Bounds));
+    assert_eq!(boot("820000", attest::EAT_PROFILE), Err(DecodeError::Bounds));
+}
+
+#[test]
+fn the_frame_is_held_to_its_form() {
+    use DecodeError::{Algorithm, Frame, NotShortest, Type};
+    let mut buf = [0; MAX_MESSAGE];
+    let signed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf).expect("seals");
+    let with = |at: usize, take: usize, put: &[u8]| {
+        let mut bytes = signed.bytes.to_vec();
+        bytes.splice(at..at + take, put.iter().copied());
+        decode(&bytes).map(|env| env.alg)
+    };
+    assert_eq!(with(5, 1, &[0x27]), Ok(attest::Alg::Ed25519), "the older alias");
+    assert_eq!(with(5, 1, &[0x26]), Ok(attest::Alg::Esp256), "the older alias");
+    for (what, at, take, put, error) in [
+        ("no tag", 0, 1, &[][..], Frame),
+        ("another tag", 0, 1, &[0xd1], Frame),
+        ("array(3)", 1, 1, &[0x83], Frame),
+        ("indefinite array", 1, 1, &[0x9f], Frame),
+        ("protected not shortest", 2, 1, &[0x58, 0x0d], Frame),
+        ("alg -7 as two bytes", 5, 1, &[0x38, 0x06], Frame),
+        ("HMAC", 5, 1, &[0x05], Algorithm),
+        ("kid label 5", 6, 1, &[0x05], Frame),
+        ("kid of nine bytes", 7, 1, &[0x49], Frame),
+        ("unprotected not empty", 16, 1, &[0xa1, 0x00, 0x00], Frame),
+        ("payload nil", 17, 39, &[0xf6], Type),
+        ("payload not shortest", 17, 1, &[0x59, 0x00], NotShortest),
+        ("payload indefinite", 17, 2, &[0x5f], Type),
+        ("signature of 63 bytes", 57, 1, &[0x3f], Frame),
+    ] {
+        assert_eq!(with(at, take, put), Err(error), "{what}");
+    }
+}
+
+#[test]
+fn the_attester_cannot_write_what_the_gate_refuses() {
+    let encode = |body: Body<'_>| claims(body).encode(&mut [0; MAX_MESSAGE]).map(|_| ());
+    let reading = [Reading { channel: 0, exponent: 0, mantissa: 0 }; 33];
+    assert_eq!(encode(Body::Telemetry((&reading).into())), Err(EncodeError::Bounds));
+    let heard = |lease| Reception { lease, payload: [0; 16], rssi: 0, snr: 0 };
+    let reveal = |rows: &[Reception]| {
+        encode(Body::Reveal(RevealBody { slot: 0, secret: None, salt: [0; 16], receptions: rows.into() }))
+    };
+    assert_eq!(reveal(&[heard(1), heard(2)]), Ok(()));
+    assert_eq!(reveal(&[heard(2), heard(1)]), Err(EncodeError::Order));
+    assert_eq!(reveal(&[heard(1), heard(1)]), Err(EncodeError::Order));
+    let long = Body::Commitment { lease: 0, first_slot: 0, length: MAX_CHAIN + 1, anchor: [0; 32] };
+    assert_eq!(encode(long), Err(EncodeError::Bounds));
+    let nowhere = Location { lat: 900_000_001, lon: 0, salt: [0; 16] };
+    let boot = Body::Boot(BootBody { seed: [0; 16], firmware: [0; 32], location: Some(nowhere) });
+    assert_eq!(encode(boot), Err(EncodeError::Bounds));
+    let no_nonce = Claims { nonce: None, ..claims(Body::Answer { lease: 0, slot: 0 }) };
+    assert_eq!(no_nonce.encode(&mut [0; MAX_MESSAGE]), Err(EncodeError::Class));
+    let nonce = Claims { nonce: Some([0; 32]), ..claims(Body::Heartbeat) };
+    assert_eq!(nonce.encode(&mut [0; MAX_MESSAGE]), Err(EncodeError::Class));
+    for room in 0..37 {
+        assert_eq!(claims(Body::Heartbeat).encode(&mut [0; MAX_MESSAGE][..room]), Err(EncodeError::Buffer));
+    }
+    for room in 0..122 {
+        let mut buf = [0; MAX_MESSAGE];
+        let sealed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf[..room]);
+        assert_eq!(sealed, Err(EncodeError::Buffer.into()), "{room}");
+    }
+}
