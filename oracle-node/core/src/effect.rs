@@ -1,0 +1,198 @@
+//! The core's door: what can happen ([`Input`]) and what the core may ask for ([`Effect`]).
+//! Effects of one step run in order; an [`Effect::Persist`] is durable before anything after it runs.
+//! Leaves out: how any of it is done (`oracle-node/src/node.rs`).
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+
+use crate::observation::{Body, Bucket};
+use crate::registry::Snapshot;
+use crate::typed::Header;
+use crate::wire::InstanceId;
+
+/// Everything that can happen to an oracle.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed; call at `next_wakeup`.
+    Tick,
+    /// A broadcast from a member (bytes of [`crate::wire::Message`]); `from` = authenticated member index of the sender or relay.
+    Message {
+        /// The peer that handed it over.
+        from: u32,
+        /// Encoded message.
+        bytes: Vec<u8>,
+    },
+    /// A message for this member alone (bytes of [`crate::wire::Direct`] `Deal` or `Ack`).
+    Direct {
+        /// The authenticated sender.
+        from: u32,
+        /// Encoded message.
+        bytes: Vec<u8>,
+    },
+    /// The answer to [`Effect::Observe`]: this node's body (its `lateness` filled in by the core) and buckets.
+    Observed {
+        /// Epoch.
+        epoch: u64,
+        /// Buckets by device.
+        buckets: BTreeMap<u64, Bucket>,
+        /// Receipt-log root.
+        receipts_root: [u8; 32],
+    },
+    /// The snapshot of an epoch became final.
+    Snapshot {
+        /// Epoch.
+        epoch: u64,
+        /// The chain as of the snapshot block.
+        snapshot: Snapshot,
+    },
+    /// Content arrived (pulled or local): blobs by hash, evidence by id with its class. Already matched to its id.
+    Content(Vec<Content>),
+    /// The registry activated the term: genesis, unix ms.
+    Activated {
+        /// Start of epoch 0, unix ms.
+        genesis_ms: u64,
+    },
+    /// Ed25519 devices whose keys wait for activation, whose claims this node has verified: (token, thumbprint), ascending,
+    /// and the first batch number that the chain has not used.
+    PendingKeys {
+        /// Next batch number.
+        batch: u64,
+        /// (token id, thumbprint), ascending.
+        keys: Vec<(u64, [u8; 32])>,
+    },
+    /// The chain holds a post of this epoch's report (any member's).
+    Posted {
+        /// Epoch.
+        epoch: u64,
+    },
+}
+
+/// One piece of pulled or local content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Hash (blob) or evidence id.
+    pub id: [u8; 32],
+    /// 0 for a blob, else the evidence class.
+    pub class: u8,
+    /// The bytes as received.
+    pub bytes: Vec<u8>,
+}
+
+/// Something durable: a key in the journal and its bytes. Writing is synchronous.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Unique key; writing it again replaces the value.
+    pub key: Vec<u8>,
+    /// Versioned bytes that only the core reads.
+    pub value: Vec<u8>,
+}
+
+/// Everything an oracle may ask for.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Make durable before any later effect of this step.
+    Persist(Record),
+    /// Send to every other member.
+    Broadcast(Vec<u8>),
+    /// Send to one member over the authenticated, encrypted channel.
+    Direct {
+        /// Receiver.
+        to: u32,
+        /// Encoded [`crate::wire::Direct`].
+        bytes: Vec<u8>,
+    },
+    /// Look up locally, else pull from `holders`; answer with [`Input::Content`].
+    Fetch {
+        /// Hashes and ids wanted.
+        ids: Vec<[u8; 32]>,
+        /// Members that said they hold them.
+        holders: Vec<u32>,
+    },
+    /// Build this epoch's buckets from the store now; answer with [`Input::Observed`].
+    Observe {
+        /// Epoch.
+        epoch: u64,
+    },
+    /// Keep these blobs where pulls find them.
+    Serve(Vec<Content>),
+    /// Broadcast a beacon certificate to the devices.
+    Beacon {
+        /// Slot.
+        slot: u64,
+        /// 48 bytes, compressed G1.
+        certificate: [u8; 48],
+    },
+    /// A report is certified: archive the bundle, hand it to the API, publish access to devices.
+    Certified(Box<CertifiedReport>),
+    /// Put on the chain, unless it is there by `not_before`.
+    Transmit {
+        /// Unix ms: this member's turn.
+        not_before: u64,
+        /// What to put there.
+        what: Transmission,
+    },
+    /// Something an operator should see: a stable code and details.
+    Note {
+        /// Severity and stable code, for example `fault_proof`.
+        code: &'static str,
+        /// A sentence.
+        text: String,
+    },
+}
+
+/// A transaction the committee owes the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transmission {
+    /// `CommitteeRegistry.activate`.
+    Activate {
+        /// 256 bytes.
+        group_key: Vec<u8>,
+        /// Root of the public shares.
+        share_root: B256,
+        /// 96 bytes: the KeyConfirmation certificate.
+        confirmation: Vec<u8>,
+        /// (member index, signature over Activation), ascending.
+        signatures: Vec<(u32, [u8; 65])>,
+    },
+    /// `DeviceRegistry.activateKeys`.
+    ActivateKeys {
+        /// Batch number.
+        batch: u64,
+        /// (token id, thumbprint), ascending.
+        keys: Vec<(u64, [u8; 32])>,
+        /// 96 bytes.
+        certificate: Vec<u8>,
+    },
+    /// `ReportHub.post`.
+    Report {
+        /// The header.
+        header: Box<Header>,
+        /// 96 bytes.
+        certificate: Vec<u8>,
+    },
+}
+
+/// A report with its certificate and everything needed to replay it.
+#[derive(Clone, Debug)]
+pub struct CertifiedReport {
+    /// Which decision.
+    pub instance: InstanceId,
+    /// The header that was signed.
+    pub header: Header,
+    /// 48 bytes, compressed G1.
+    pub certificate: [u8; 48],
+    /// The epoch's result: leaves, verdicts, the next state.
+    pub outcome: crate::report::Outcome,
+    /// The archive bundle, encoded (docs/protocol.md §10).
+    pub bundle: Vec<u8>,
+}
+
+/// What a restarted node gives back to the core: every record, ascending by key.
+pub type Journal = Vec<Record>;
+
+/// Content that F may need, by id.
+pub type Blobs = BTreeMap<[u8; 32], Content>;
+
+/// An observation body with its author, as F sees it.
+pub type Bodies = BTreeMap<u32, Body>;

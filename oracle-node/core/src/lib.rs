@@ -1,0 +1,34 @@
+//! What the network decides: pure and deterministic. No clock, no IO, no randomness, no float, no map order.
+//!
+//! A node calls [`oracle::Oracle::step`] with what happened and carries out the effects it gets back, in order.
+//! An auditor calls [`report::compute`] on an archived epoch and gets the digest that the chain settled.
+//!
+//! Leaves out: sockets, disks, the chain client and the clock (`oracle-node`).
+
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+pub mod archive;
+pub mod class;
+pub mod collect;
+pub mod beacon;
+pub mod bootstrap;
+pub mod effect;
+pub mod fault;
+pub mod fixed;
+pub mod ingest;
+pub mod limits;
+pub mod merkle;
+pub mod observation;
+pub mod oracle;
+pub mod partials;
+pub mod policy;
+pub mod qbft;
+pub mod reason;
+pub mod registry;
+pub mod report;
+pub mod state;
+pub mod term;
+pub mod typed;
+pub mod wire;
+mod verify;

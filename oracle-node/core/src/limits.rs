@@ -1,0 +1,28 @@
+//! Every bound of the core in one place: peers and devices are adversaries, so nothing is unbounded.
+
+/// A committee message, encoded.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Members of a committee.
+pub const MEMBERS_MAX: usize = 100;
+/// Leases in one stream.
+pub const LEASES_PER_STREAM_MAX: usize = 16_384;
+/// Items asked for in one pull.
+pub const PULL_ITEMS_MAX: usize = 512;
+/// One bucket or observation body, encoded.
+pub const BLOB_BYTES_MAX: usize = 1 << 20;
+/// Views of one instance whose messages are kept ahead of the current one.
+pub const VIEWS_AHEAD_MAX: u32 = 16;
+/// Epochs around the current one whose messages are kept.
+pub const EPOCHS_AHEAD_MAX: u64 = 2;
+/// Beacon slots ahead of the local clock for which partials are kept.
+pub const SLOTS_AHEAD_MAX: u64 = 4;
+/// Chain commitments of one device kept in the state.
+pub const COMMITMENTS_PER_DEVICE_MAX: usize = 4;
+/// Hash steps that one coverage commitment may span.
+pub const CHAIN_LENGTH_MAX: u32 = 4_096;
+/// Items (verdict marks) of one device listed in one bucket.
+pub const MARKS_PER_DEVICE_MAX: usize = 8_192;
+/// Forks of one device listed in one bucket.
+pub const FORKS_PER_DEVICE_MAX: usize = 64;
+/// One archived epoch, encoded.
+pub const BUNDLE_BYTES_MAX: usize = 1 << 30;

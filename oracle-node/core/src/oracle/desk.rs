@@ -1,0 +1,113 @@
+//! What every part of a running oracle knows and none changes; and what one step works with.
+
+use std::sync::Arc;
+
+use aggregator::{Share, Sharing};
+use alloy_primitives::Address;
+use sha2::{Digest, Sha256};
+
+use super::Behaviour;
+use super::journal::{FAULT, key};
+use crate::beacon::Beacon;
+use crate::effect::{Effect, Record};
+use crate::fault::FaultProof;
+use crate::policy::Policy;
+use crate::qbft;
+use crate::registry::Snapshot;
+use crate::state::State;
+use crate::term::Term;
+use crate::typed::{Kind, MemberKey};
+use crate::wire::{self, InstanceId};
+
+/// The fixed facts.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) term: Term,
+    pub(super) addresses: Vec<Address>,
+    pub(super) me: u32,
+    pub(super) key: Arc<MemberKey>,
+    pub(super) policy: Policy,
+    pub(super) stream: u32,
+    pub(super) behaviour: Behaviour,
+    pub(super) sharing: Arc<Sharing>,
+    pub(super) share: Arc<Share>,
+}
+
+/// One step: the facts, what belongs to one epoch, the time, and where effects go.
+pub(super) struct Ctx<'a> {
+    pub(super) desk: &'a Desk,
+    pub(super) beacon: &'a mut Beacon,
+    /// Σ of the epoch before; `None` while it is not decided.
+    pub(super) state: Option<&'a State>,
+    /// The chain as the epoch sees it; `None` while its block is not final.
+    pub(super) snapshot: Option<&'a Snapshot>,
+    pub(super) now: u64,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+impl Desk {
+    pub(super) const fn instance(&self, epoch: u64) -> InstanceId {
+        InstanceId::new(Kind::Report, self.stream, epoch)
+    }
+
+    /// When an epoch is observed: its end and δ, unix ms. Far future while there is no genesis.
+    pub(super) fn opens_at(&self, epoch: u64) -> u64 {
+        let end = epoch.checked_add(1).and_then(|next| self.term.epoch_start(next));
+        end.and_then(|end| end.checked_add(self.policy.observe_delay_ms)).unwrap_or(u64::MAX)
+    }
+
+    /// Members in the order in which they lead the views of an epoch: by SHA(seed ‖ epoch ‖ member).
+    pub(super) fn leaders(&self, state: &State, epoch: u64) -> Vec<u32> {
+        let place = |member: &u32| -> [u8; 32] {
+            let hash = Sha256::new_with_prefix(*state.seed);
+            hash.chain_update(epoch.to_be_bytes()).chain_update(member.to_be_bytes()).finalize().into()
+        };
+        let mut members: Vec<u32> = (0..self.term.n()).collect();
+        members.sort_by_cached_key(place);
+        members
+    }
+
+    pub(super) fn agreement(&self, epoch: u64, leaders: Vec<u32>) -> qbft::Config {
+        qbft::Config {
+            scope: self.term.scope,
+            members: self.addresses.clone(),
+            instance: self.instance(epoch),
+            me: self.me,
+            leaders,
+            base_timeout_ms: self.policy.view_timeout_ms,
+        }
+    }
+
+    /// Everybody else.
+    pub(super) fn others(&self) -> Vec<u32> {
+        (0..self.term.n()).filter(|member| *member != self.me).collect()
+    }
+
+    /// n−f as a length.
+    pub(super) fn quorum(&self) -> usize {
+        usize::try_from(self.term.quorum()).unwrap_or(usize::MAX)
+    }
+}
+
+impl Ctx<'_> {
+    pub(super) fn note(&mut self, code: &'static str, text: String) {
+        self.out.push(Effect::Note { code, text });
+    }
+
+    /// Keeps a fault proof and tells the operator, with the bytes that a contract or an auditor can check.
+    pub(super) fn accuse(&mut self, proof: &FaultProof) {
+        let said = &proof.a;
+        let mut key = key(FAULT, &self.desk.term.scope, said.instance);
+        key.extend(said.member.to_be_bytes());
+        key.push(said.phase);
+        key.extend(said.view.to_be_bytes());
+        let value = wire::encode(proof);
+        let bytes: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!(
+            "member {} signed two different values in phase {}, view {} of epoch {}: {bytes}",
+            said.member, said.phase, said.view, said.instance.epoch
+        );
+        self.out.push(Effect::Persist(Record { key, value }));
+        self.note("fault_proof", text);
+    }
+}

@@ -1,0 +1,320 @@
+//! Computing F: over the member's own choice of observations when it leads, over another's when it must judge.
+//! Content that is missing is fetched first. Leaves out: F itself (`report`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::B256;
+
+use super::desk::Ctx;
+use super::round::Round;
+use crate::effect::{Bodies, Content, Effect};
+use crate::fault::FaultProof;
+use crate::limits;
+use crate::observation::{Body, blob_hash};
+use crate::qbft::Qbft;
+use crate::report::{self, EpochInput, EpochSet, Outcome, ReportError, beacon_fact};
+use crate::wire::{self, Statement};
+
+/// How long a leader waits for the last observations once it has n−f, ms.
+const GRACE_MS: u64 = 150;
+/// Shortest wait for content before its listers are left out of a draft, and before a draft is tried again, ms.
+const PATIENCE_MIN_MS: u64 = 100;
+/// Proposals judged at one time; a further one replaces the one with the smallest value.
+const QUESTIONS_MAX: usize = 16;
+
+/// An S to compute F over.
+#[derive(Debug)]
+pub(super) struct Task {
+    set: EpochSet,
+    waiting: BTreeSet<[u8; 32]>,
+    since: u64,
+}
+
+/// F over a valid S.
+#[derive(Clone, Debug)]
+pub(super) struct Reckoned {
+    pub(super) set: EpochSet,
+    pub(super) bodies: Bodies,
+    pub(super) outcome: Outcome,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Done(Box<Reckoned>),
+    /// More content, the snapshot, or Σ is needed.
+    Waiting(BTreeSet<[u8; 32]>),
+    Wrong(String),
+}
+
+impl Round {
+    /// Builds a proposal while this member leads the view and has none.
+    pub(super) fn draft(&mut self, ctx: &mut Ctx<'_>) {
+        let leads = self.qbft.as_ref().is_some_and(Qbft::wants_candidate);
+        if !leads || self.drafted || ctx.state.is_none() || ctx.snapshot.is_none() {
+            return;
+        }
+        match self.draft.take() {
+            None => self.begin_draft(ctx),
+            Some(draft) if draft.waiting.iter().all(|id| self.blobs.contains_key(id)) => self.finish_draft(ctx, draft),
+            Some(draft) if ctx.now >= draft.since.saturating_add(patience(ctx)) => self.exclude(ctx, draft),
+            Some(draft) => self.draft = Some(draft),
+        }
+    }
+
+    fn begin_draft(&mut self, ctx: &mut Ctx<'_>) {
+        let quorum = ctx.desk.quorum();
+        if self.statements.len() < quorum {
+            return;
+        }
+        let grace = ctx.now.saturating_add(GRACE_MS);
+        let begin_at = *self.draft_at.get_or_insert(grace);
+        if self.statements.len() < ctx.desk.addresses.len() && ctx.now < begin_at {
+            return;
+        }
+        let included = |excluded: &BTreeSet<u32>, member: &u32| !excluded.contains(member);
+        if self.statements.keys().filter(|member| included(&self.excluded, member)).count() < quorum {
+            self.excluded.clear();
+        }
+        let chosen = self.statements.iter().filter(|(member, _)| included(&self.excluded, member));
+        let chosen: Vec<Statement> = chosen.map(|(_, statement)| statement.clone()).collect();
+        let (term, policy) = (&ctx.desk.term, &ctx.desk.policy);
+        let known = |slot| Some((slot, ctx.beacon.certificate(slot)?));
+        let certificates: BTreeMap<u64, [u8; 48]> =
+            report::beacon_range(term, policy, self.epoch).filter_map(known).collect();
+        match EpochSet::assemble(term, policy, self.epoch, chosen, &self.bodies, &certificates) {
+            Ok(set) => self.finish_draft(ctx, Task { set, waiting: BTreeSet::new(), since: ctx.now }),
+            // Not void for the others, but unknown here: peers answer repeated partials, or another member leads.
+            Err(_lacking) => self.draft_at = Some(ctx.now.saturating_add(patience(ctx))),
+        }
+    }
+
+    fn finish_draft(&mut self, ctx: &mut Ctx<'_>, mut draft: Task) {
+        match self.reckon(ctx, &draft.set) {
+            Attempt::Done(done) => {
+                let value = report::header_digest(&ctx.desk.term, &done.outcome.header);
+                let content = done.set.encode();
+                self.serve(ctx, &done);
+                self.results.insert(value, *done);
+                self.drafted = true;
+                let actions = self.qbft.as_mut().map(|qbft| qbft.set_candidate(ctx.now, value, content));
+                self.act(ctx, actions.unwrap_or_default());
+            }
+            Attempt::Waiting(ids) => {
+                self.fetch(ctx, &draft.set, &ids);
+                self.draft_at = Some(draft.since.saturating_add(patience(ctx)));
+                draft.waiting = ids;
+                self.draft = Some(draft);
+            }
+            Attempt::Wrong(why) => {
+                self.drafted = true;
+                ctx.note("draft_refused", format!("epoch {}: own proposal cannot be computed: {why}", self.epoch));
+            }
+        }
+    }
+
+    /// Content did not come: whoever lists it is left out, as long as n−f remain.
+    fn exclude(&mut self, ctx: &mut Ctx<'_>, draft: Task) {
+        let lacking: BTreeSet<[u8; 32]> = draft.waiting.into_iter().filter(|id| !self.blobs.contains_key(id)).collect();
+        let blamed = report::listers(&self.bodies, &self.blobs, &lacking);
+        self.excluded.extend(blamed.into_iter().filter(|member| *member != ctx.desk.me));
+        self.draft_at = Some(ctx.now.saturating_add(patience(ctx)));
+        self.begin_draft_now(ctx);
+    }
+
+    fn begin_draft_now(&mut self, ctx: &mut Ctx<'_>) {
+        let next = self.draft_at.replace(ctx.now);
+        self.begin_draft(ctx);
+        if self.draft.is_none() && !self.drafted {
+            self.draft_at = next;
+        }
+    }
+
+    /// The agreement wants to know whether `content` is what `value` names.
+    pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>, value: B256, content: &[u8]) {
+        let Ok(set) = EpochSet::decode(content) else {
+            ctx.note("bad_proposal", format!("epoch {}: a proposal does not decode", self.epoch));
+            return self.verdict(ctx, value, false);
+        };
+        if self.results.get(&value).is_some_and(|known| known.set == set) {
+            return self.verdict(ctx, value, true);
+        }
+        if self.questions.len() >= QUESTIONS_MAX {
+            self.questions.pop_first();
+        }
+        self.questions.insert(value, Task { set, waiting: BTreeSet::new(), since: ctx.now });
+    }
+
+    fn verdict(&mut self, ctx: &mut Ctx<'_>, value: B256, valid: bool) {
+        let actions = self.qbft.as_mut().map(|qbft| qbft.verdict(ctx.now, value, valid));
+        self.act(ctx, actions.unwrap_or_default());
+    }
+
+    /// Judges every proposal that can be judged.
+    pub(super) fn answer(&mut self, ctx: &mut Ctx<'_>) {
+        let ready = |task: &Task, blobs: &crate::effect::Blobs| task.waiting.iter().all(|id| blobs.contains_key(id));
+        let values: Vec<B256> =
+            self.questions.iter().filter(|(_, task)| ready(task, &self.blobs)).map(|(value, _)| *value).collect();
+        for value in values {
+            let Some(mut task) = self.questions.remove(&value) else { continue };
+            match self.reckon(ctx, &task.set) {
+                Attempt::Waiting(ids) => {
+                    self.fetch(ctx, &task.set, &ids);
+                    task.waiting = ids;
+                    self.questions.insert(value, task);
+                }
+                Attempt::Done(done) => self.settle(ctx, value, *done),
+                Attempt::Wrong(why) => {
+                    ctx.note("bad_proposal", format!("epoch {}: {why}", self.epoch));
+                    self.verdict(ctx, value, false);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, ctx: &mut Ctx<'_>, value: B256, done: Reckoned) {
+        let digest = report::header_digest(&ctx.desk.term, &done.outcome.header);
+        if digest == value {
+            for (slot, certificate) in &done.set.beacons {
+                ctx.beacon.add_verified(*slot, **certificate);
+            }
+            for said in &done.set.observations {
+                if let Some(first) = self.statements.get(&said.member).filter(|first| first.value != said.value) {
+                    ctx.accuse(&FaultProof { a: first.clone(), b: said.clone() });
+                }
+            }
+            self.serve(ctx, &done);
+            self.results.insert(value, done);
+        } else {
+            let text = format!("epoch {}: {value} was proposed, recomputation gives {digest}", self.epoch);
+            ctx.note("proposal_differs", text);
+        }
+        self.verdict(ctx, value, digest == value);
+    }
+
+    /// A prepare vote promises the content of the proposal: whatever was read and came from others is served from here,
+    /// too, so that a member that was away needs no author who has died since.
+    fn serve(&self, ctx: &mut Ctx<'_>, done: &Reckoned) {
+        let own = self.bodies.get(&ctx.desk.me);
+        let own: BTreeSet<[u8; 32]> = own.iter().flat_map(|body| body.buckets.iter().map(|(_, hash)| **hash)).collect();
+        let bodies = done.bodies.iter().filter(|(member, _)| **member != ctx.desk.me);
+        let bodies =
+            bodies.map(|(_, body)| wire::encode(body)).map(|bytes| Content { id: blob_hash(&bytes), class: 0, bytes });
+        let read = done.outcome.content.iter().filter(|id| !own.contains(*id) && !self.verified.contains(*id));
+        let contents: Vec<Content> = bodies.chain(read.filter_map(|id| self.blobs.get(id).cloned())).collect();
+        if !contents.is_empty() {
+            ctx.out.push(Effect::Serve(contents));
+        }
+    }
+
+    /// One attempt to compute F over `set`.
+    fn reckon(&mut self, ctx: &Ctx<'_>, set: &EpochSet) -> Attempt {
+        let (Some(state), Some(snapshot)) = (ctx.state, ctx.snapshot) else { return Attempt::Waiting(BTreeSet::new()) };
+        let bodies = match self.bodies_of(set) {
+            Ok(bodies) => bodies,
+            Err(attempt) => return attempt,
+        };
+        let beacons = set.beacon_map();
+        let known = beacons.iter().filter(|(slot, beacon)| ctx.beacon.certificate(**slot) == Some(**beacon));
+        self.verified.extend(known.map(|(slot, beacon)| beacon_fact(*slot, beacon)));
+        let input = EpochInput {
+            term: &ctx.desk.term,
+            policy: &ctx.desk.policy,
+            stream: ctx.desk.stream,
+            epoch: self.epoch,
+            state,
+            snapshot,
+            observations: &set.observations,
+            bodies: &bodies,
+            beacons: &beacons,
+            sharing: &ctx.desk.sharing,
+            blobs: &self.blobs,
+        };
+        match report::compute_trusting(&input, &self.verified) {
+            Ok(outcome) => Attempt::Done(Box::new(Reckoned { set: set.clone(), bodies, outcome })),
+            Err(ReportError::Invalid(why)) => Attempt::Wrong(why),
+            Err(ReportError::Missing(ids)) => {
+                // What is here and yet missing is spoiled: it is fetched again.
+                for id in &ids {
+                    self.blobs.remove(id);
+                }
+                Attempt::Waiting(ids.into_iter().collect())
+            }
+        }
+    }
+
+    /// The bodies of S: those received with their statements, else out of fetched content.
+    fn bodies_of(&self, set: &EpochSet) -> Result<Bodies, Attempt> {
+        let (mut bodies, mut missing) = (Bodies::new(), BTreeSet::new());
+        if set.observations.len() > limits::MEMBERS_MAX {
+            return Err(Attempt::Wrong("more observations than a committee has members".into()));
+        }
+        for statement in &set.observations {
+            let own = self.statements.get(&statement.member).filter(|own| own.value == statement.value);
+            if let Some(body) = own.and_then(|_| self.bodies.get(&statement.member)) {
+                bodies.insert(statement.member, body.clone());
+                continue;
+            }
+            let Some(content) = self.blobs.get(&*statement.value) else {
+                missing.insert(*statement.value);
+                continue;
+            };
+            match wire::decode::<Body>(&content.bytes, limits::BLOB_BYTES_MAX) {
+                Ok(body) => drop(bodies.insert(statement.member, body)),
+                Err(e) => return Err(Attempt::Wrong(format!("body of member {}: {e}", statement.member))),
+            }
+        }
+        if missing.is_empty() { Ok(bodies) } else { Err(Attempt::Waiting(missing)) }
+    }
+
+    /// Everything that some task waits for.
+    pub(super) fn waiting(&self) -> BTreeSet<[u8; 32]> {
+        let tasks = self.draft.iter().chain(self.questions.values());
+        tasks.flat_map(|task| &task.waiting).filter(|id| !self.blobs.contains_key(*id)).copied().collect()
+    }
+
+    /// Asks for content: first those who list it, later (see [`Round::refetch`]) everybody.
+    fn fetch(&mut self, ctx: &mut Ctx<'_>, set: &EpochSet, ids: &BTreeSet<[u8; 32]>) {
+        if ids.is_empty() {
+            return;
+        }
+        let members = set.observations.iter().map(|statement| statement.member);
+        let listers = report::listers(&self.bodies, &self.blobs, ids);
+        let mut holders: Vec<u32> = members.filter(|m| *m != ctx.desk.me && listers.contains(m)).collect();
+        if holders.is_empty() {
+            holders = ctx.desk.others();
+        }
+        self.fetch_at = ctx.now.saturating_add(patience(ctx));
+        send_fetch(ctx, ids, &holders);
+    }
+
+    /// Asks everybody for what has not come.
+    pub(super) fn refetch(&mut self, ctx: &mut Ctx<'_>) {
+        if ctx.now < self.fetch_at {
+            return;
+        }
+        let waiting = self.waiting();
+        self.fetch_at = if waiting.is_empty() { u64::MAX } else { ctx.now.saturating_add(patience(ctx)) };
+        let holders = ctx.desk.others();
+        send_fetch(ctx, &waiting, &holders);
+    }
+
+    /// Content arrived: kept if anything waits for it.
+    pub(super) fn on_content(&mut self, contents: &[Content]) {
+        let waiting = self.waiting();
+        for content in contents.iter().filter(|content| waiting.contains(&content.id)) {
+            self.blobs.insert(content.id, content.clone());
+        }
+    }
+}
+
+fn send_fetch(ctx: &mut Ctx<'_>, ids: &BTreeSet<[u8; 32]>, holders: &[u32]) {
+    let ids: Vec<[u8; 32]> = ids.iter().copied().collect();
+    for chunk in ids.chunks(limits::PULL_ITEMS_MAX) {
+        ctx.out.push(Effect::Fetch { ids: chunk.to_vec(), holders: holders.to_vec() });
+    }
+}
+
+/// How long content is waited for before something else is tried, ms.
+fn patience(ctx: &Ctx<'_>) -> u64 {
+    (ctx.desk.policy.view_timeout_ms / 4).max(PATIENCE_MIN_MS)
+}

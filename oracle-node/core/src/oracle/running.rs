@@ -1,0 +1,330 @@
+//! Epoch after epoch: which rounds are open, who is told what about old ones, and how a member that was away catches up.
+//! Leaves out: what happens within one epoch (`round`).
+
+use std::collections::BTreeMap;
+
+use super::ahead::Ahead;
+use super::desk::{Ctx, Desk};
+use super::journal::{self, CERTIFIED, OBSERVATION, STATE};
+use super::past::Past;
+use super::round::Round;
+use crate::beacon::Beacon;
+use crate::effect::{Effect, Journal};
+use crate::limits::EPOCHS_AHEAD_MAX;
+use crate::qbft::Qbft;
+use crate::registry::Snapshot;
+use crate::state::State;
+use crate::wire::{InstanceId, Message};
+
+/// Snapshots kept ahead of the epoch that is decided next.
+const SNAPSHOTS_MAX: u64 = 256;
+/// Longest pause between two questions of a member that is behind, ms.
+const ASK_MAX_MS: u64 = 30_000;
+/// Epochs restored from the journal, and kept for members that are behind (the size of the contract's ring of roots).
+const PAST_MAX: u64 = 64;
+/// Decided epochs that wait for their certificate at the most; an older one is given up (others have certified it).
+const UNSEALED_MAX: u64 = 16;
+
+/// An oracle of an activated term.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) desk: Desk,
+    pub(super) beacon: Beacon,
+    /// Σ before each epoch that is still of interest; the last is that of the epoch decided next.
+    states: BTreeMap<u64, State>,
+    snapshots: BTreeMap<u64, Snapshot>,
+    pub(super) rounds: BTreeMap<u64, Round>,
+    past: BTreeMap<u64, Past>,
+    ahead: Ahead,
+    /// What the process found on disk, until the rounds it is about have been opened.
+    journal: Journal,
+    /// Highest epoch that others speak of.
+    seen: u64,
+    ask_at: u64,
+    ask_pause: u64,
+    pub(super) last_certified: Option<u64>,
+    pub(super) void_slots: Vec<u64>,
+}
+
+impl Running {
+    pub(super) fn new(desk: Desk, mut beacon: Beacon, journal: &Journal) -> Self {
+        beacon.restore(journal);
+        let scope = desk.term.scope;
+        let states = journal::all::<State>(journal, STATE).into_iter();
+        let ours = states.filter(|(key, s)| *key == journal::key(STATE, &scope, desk.instance(s.next_epoch)));
+        let mut states: BTreeMap<u64, State> = ours.map(|(_, state)| (state.next_epoch, state)).collect();
+        // Σ before epoch 0 is the empty one, and is never written.
+        states.entry(0).or_default();
+        let ask_pause = desk.policy.view_timeout_ms;
+        let mut running = Self {
+            desk,
+            beacon,
+            states,
+            snapshots: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            past: BTreeMap::new(),
+            ahead: Ahead::default(),
+            journal: journal.clone(),
+            seen: 0,
+            ask_at: 0,
+            ask_pause,
+            last_certified: None,
+            void_slots: Vec::new(),
+        };
+        running.restore();
+        running
+    }
+
+    /// Decisions of the journal: kept to answer with, and to be sealed where no certificate is known yet.
+    fn restore(&mut self) {
+        let next = self.next_epoch();
+        for epoch in next.saturating_sub(PAST_MAX)..next {
+            let config = self.desk.agreement(epoch, (0..self.desk.term.n()).collect());
+            let Some(decided) = Qbft::restore(config, self.desk.key.clone(), &self.journal).decided_proof() else {
+                continue;
+            };
+            let instance = self.desk.instance(epoch);
+            let certified = journal::load(&self.journal, CERTIFIED, &self.desk.term.scope, instance);
+            if certified.is_some() {
+                self.last_certified = Some(epoch);
+            } else if self.states.contains_key(&epoch) {
+                self.rounds.insert(epoch, Round::new(&self.desk, epoch, &self.journal));
+            }
+            self.past.insert(epoch, Past::new(decided, certified));
+        }
+    }
+
+    /// The epoch that is decided next.
+    pub(super) fn next_epoch(&self) -> u64 {
+        self.states.last_key_value().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Whether others are known to be ahead.
+    pub(super) fn behind(&self) -> bool {
+        self.seen > self.next_epoch()
+    }
+
+    pub(super) fn add_snapshot(&mut self, epoch: u64, snapshot: Snapshot) {
+        let next = self.next_epoch();
+        if epoch.saturating_add(UNSEALED_MAX) >= next && epoch <= next.saturating_add(SNAPSHOTS_MAX) {
+            self.snapshots.insert(epoch, snapshot);
+        }
+    }
+
+    /// Does something with one round.
+    pub(super) fn with(
+        &mut self,
+        epoch: u64,
+        now: u64,
+        out: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Round, &mut Ctx<'_>),
+    ) {
+        let Self { desk, beacon, states, snapshots, rounds, .. } = self;
+        let Some(round) = rounds.get_mut(&epoch) else { return };
+        let (state, snapshot) = (states.get(&epoch), snapshots.get(&epoch));
+        act(round, &mut Ctx { desk, beacon, state, snapshot, now, out });
+    }
+
+    pub(super) fn on_message(&mut self, now: u64, from: u32, message: &Message, bytes: usize, out: &mut Vec<Effect>) {
+        match message {
+            Message::BeaconPartial(member, slot, partial) => {
+                out.extend(self.beacon.on_partial(now, *member, *slot, partial));
+            }
+            Message::Beacon(slot, certificate) => out.extend(self.beacon.on_certificate(now, *slot, certificate)),
+            _ => {
+                if let Some(instance) = super::instance_of(message).filter(|i| *i == self.desk.instance(i.epoch)) {
+                    self.on_epoch_message(now, from, instance, message, bytes, out);
+                }
+            }
+        }
+    }
+
+    fn on_epoch_message(
+        &mut self,
+        now: u64,
+        from: u32,
+        instance: InstanceId,
+        message: &Message,
+        bytes: usize,
+        out: &mut Vec<Effect>,
+    ) {
+        let (epoch, next) = (instance.epoch, self.next_epoch());
+        // Nobody can honestly speak of an epoch that has not ended, a clock's error aside.
+        if self.desk.opens_at(epoch) <= now.saturating_add(self.desk.term.epoch_ms) {
+            self.seen = self.seen.max(epoch);
+        }
+        if epoch > next.saturating_add(EPOCHS_AHEAD_MAX) {
+            return;
+        }
+        match message {
+            Message::Observation(statement, body) => {
+                self.with(epoch, now, out, |round, ctx| round.on_observation(ctx, statement, body));
+            }
+            Message::Partial(signed) => self.with(epoch, now, out, |round, ctx| round.seal.on_partial(ctx, signed)),
+            Message::Certified(certified) => {
+                self.with(epoch, now, out, |round, ctx| {
+                    // Certified elsewhere and undecided here: this member is behind.
+                    if round.seal.on_certified(ctx, certified) {
+                        ctx.out.push(Effect::Broadcast(Message::Status(instance).encode()));
+                    }
+                });
+            }
+            _ if epoch > next => self.ahead.keep(epoch, from, message, bytes),
+            Message::Status(_) | Message::RoundChange(_) if epoch < next => {}
+            _ => self.with(epoch, now, out, |round, ctx| round.on_agreement(ctx, message)),
+        }
+        if epoch < next {
+            self.answer(now, epoch, message, out);
+        }
+    }
+
+    /// Tells a member that asks about a decided epoch, or shows that it missed its end, what became of it.
+    fn answer(&mut self, now: u64, epoch: u64, message: &Message, out: &mut Vec<Effect>) {
+        let forgotten = !self.rounds.contains_key(&epoch);
+        let asks = match message {
+            Message::Status(_) | Message::RoundChange(_) => true,
+            // While its round is here, the round answers.
+            Message::Partial(_) => forgotten,
+            _ => false,
+        };
+        let pause = self.desk.policy.view_timeout_ms / 2;
+        if let Some(past) = self.past.get_mut(&epoch).filter(|_| asks) {
+            past.answer(now, pause, out);
+        }
+    }
+
+    /// Lets every round do what it can, in order; a decision opens the next epoch.
+    pub(super) fn advance(&mut self, now: u64, out: &mut Vec<Effect>) {
+        if self.beacon.next_wakeup().is_some_and(|at| at <= now) {
+            out.extend(self.beacon.on_tick(now));
+        }
+        loop {
+            let next = self.next_epoch();
+            self.open_rounds(next, now, out);
+            let epochs: Vec<u64> = self.rounds.keys().copied().collect();
+            for epoch in epochs {
+                self.with(epoch, now, out, |round, ctx| round.advance(ctx));
+                self.certify(epoch, now, out);
+            }
+            if !self.conclude(next, now, out) {
+                break;
+            }
+        }
+        self.ask(now, out);
+    }
+
+    fn open_rounds(&mut self, next: u64, now: u64, out: &mut Vec<Effect>) {
+        for epoch in next..=next.saturating_add(EPOCHS_AHEAD_MAX) {
+            let (desk, journal) = (&self.desk, &self.journal);
+            self.rounds.entry(epoch).or_insert_with(|| Round::new(desk, epoch, journal));
+        }
+        let journal = core::mem::take(&mut self.journal);
+        for epoch in self.rounds.keys().copied().filter(|epoch| *epoch <= next).collect::<Vec<_>>() {
+            self.with(epoch, now, out, |round, ctx| round.open(ctx, &journal));
+        }
+        self.journal = journal;
+    }
+
+    /// Moves on when the next epoch is decided and its result known. `true` when it did.
+    fn conclude(&mut self, epoch: u64, now: u64, out: &mut Vec<Effect>) -> bool {
+        let Some(round) = self.rounds.get(&epoch) else { return false };
+        let (Some(done), Some(decided)) = (round.outcome(), round.decided_proof()) else { return false };
+        let next = done.outcome.state.next_epoch;
+        let state = done.outcome.state.clone();
+        self.void_slots.clone_from(&done.outcome.void_slots);
+        let record = journal::record(STATE, &self.desk.term.scope, self.desk.instance(next), &state);
+        out.push(Effect::Persist(record));
+        self.past.insert(epoch, Past::new(decided, round.seal.certified().cloned()));
+        self.states.insert(next, state);
+        self.ask_pause = self.desk.policy.view_timeout_ms;
+        self.ask_at = now;
+        self.prune(out);
+        let early = self.ahead.take(next);
+        self.open_rounds(next, now, out);
+        if self.behind() {
+            let wait = self.desk.policy.view_timeout_ms.saturating_mul(2);
+            self.with(next, now, out, |round, _| round.observe_at = round.opens_at.max(now.saturating_add(wait)));
+        }
+        for message in early {
+            self.with(next, now, out, |round, ctx| round.on_agreement(ctx, &message));
+        }
+        true
+    }
+
+    /// Hands a new certificate over: archive, chain, and the record that it is done.
+    fn certify(&mut self, epoch: u64, now: u64, out: &mut Vec<Effect>) {
+        let Some(round) = self.rounds.get_mut(&epoch) else { return };
+        if round.outcome().is_none() {
+            return;
+        }
+        let Some(certified) = round.seal.take_news() else { return };
+        self.last_certified = self.last_certified.max(Some(epoch));
+        if let Some(past) = self.past.get_mut(&epoch) {
+            past.certified = Some(certified.clone());
+        }
+        self.with(epoch, now, out, |round, ctx| super::publish::publish(round, ctx, &certified));
+    }
+
+    /// Drops what no later epoch needs, here and in the journal.
+    fn prune(&mut self, out: &mut Vec<Effect>) {
+        let next = self.next_epoch();
+        let keep = self.desk.policy.late_epochs.min(6).saturating_add(2);
+        let unsealed = self.rounds.range(next.saturating_sub(UNSEALED_MAX)..next);
+        let unsealed = unsealed.filter(|(_, round)| round.seal.certified().is_none()).map(|(epoch, _)| *epoch).next();
+        let oldest = next.saturating_sub(keep).min(unsealed.unwrap_or(u64::MAX));
+        let scope = self.desk.term.scope;
+        let later = self.rounds.split_off(&oldest);
+        for (epoch, round) in core::mem::replace(&mut self.rounds, later) {
+            let instance = self.desk.instance(epoch);
+            let kept = decided_key(&scope, instance);
+            let keys = round.keys.into_iter().filter(|key| *key != kept);
+            let keys = keys.chain([journal::key(OBSERVATION, &scope, instance)]);
+            out.extend(keys.map(|key| Effect::Persist(journal::tombstone(key))));
+        }
+        let later = self.states.split_off(&oldest);
+        for epoch in core::mem::replace(&mut self.states, later).into_keys() {
+            out.push(Effect::Persist(journal::tombstone(journal::key(STATE, &scope, self.desk.instance(epoch)))));
+        }
+        let later = self.past.split_off(&next.saturating_sub(PAST_MAX));
+        for epoch in core::mem::replace(&mut self.past, later).into_keys() {
+            let instance = self.desk.instance(epoch);
+            let keys = [decided_key(&scope, instance), journal::key(CERTIFIED, &scope, instance)];
+            out.extend(keys.map(|key| Effect::Persist(journal::tombstone(key))));
+        }
+        self.snapshots = self.snapshots.split_off(&oldest);
+        self.ahead.prune(next);
+        // After a few epochs nothing of the old process is left to restore.
+        if self.rounds.first_key_value().is_some_and(|(_, round)| round.qbft.is_some()) && next > self.restored_until()
+        {
+            self.journal.clear();
+        }
+    }
+
+    /// The last epoch that the journal of the process's start may speak of.
+    fn restored_until(&self) -> u64 {
+        let last = |tag| journal::all::<State>(&self.journal, tag).into_iter().map(|(_, s)| s.next_epoch).max();
+        last(STATE).unwrap_or(0).saturating_add(EPOCHS_AHEAD_MAX)
+    }
+
+    /// Asks for the next decision while others are known to be ahead.
+    fn ask(&mut self, now: u64, out: &mut Vec<Effect>) {
+        let next = self.next_epoch();
+        if !self.behind() || now < self.ask_at || now < self.desk.opens_at(next) {
+            return;
+        }
+        out.push(Effect::Broadcast(Message::Status(self.desk.instance(next)).encode()));
+        self.ask_at = now.saturating_add(self.ask_pause.max(1));
+        self.ask_pause = self.ask_pause.saturating_mul(2).min(ASK_MAX_MS);
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<u64> {
+        let ask = self.behind().then(|| self.ask_at.max(self.desk.opens_at(self.next_epoch())));
+        let rounds = self.rounds.values().filter_map(Round::next_wakeup);
+        rounds.chain(ask).chain(self.beacon.next_wakeup()).min()
+    }
+}
+
+/// Where the agreement keeps a decision: the one record that outlives its round.
+fn decided_key(scope: &crate::typed::Scope, instance: InstanceId) -> Vec<u8> {
+    crate::qbft::decided_key(scope, instance).unwrap_or_default()
+}

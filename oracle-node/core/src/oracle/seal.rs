@@ -1,0 +1,220 @@
+//! After the decision: sign once, gather partials, recover the certificate. DESIGN.md §9, step 4.
+//! Leaves out: deciding (`qbft`), and what the digest says (`report`).
+
+use std::collections::BTreeMap;
+
+use aggregator::Signature;
+use alloy_primitives::B256;
+
+use super::desk::Ctx;
+use super::journal::{self, CERTIFIED, SIGN};
+use crate::effect::{Effect, Journal};
+use crate::fault::FaultProof;
+use crate::partials::Partials;
+use crate::typed::Phase;
+use crate::wire::{Bytes, Certified, Hash, InstanceId, Message, SignedPartial, Statement};
+
+/// The certificate of one instance, in the making.
+#[derive(Debug)]
+pub(super) struct Seal {
+    instance: InstanceId,
+    own: Option<SignedPartial>,
+    digest: Option<B256>,
+    partials: Partials,
+    /// First statement of each member, with partials that came before the decision.
+    said: BTreeMap<u32, Vec<SignedPartial>>,
+    certified: Option<Certified>,
+    /// A certificate that came before the decision.
+    early: Option<Certified>,
+    handed_over: bool,
+    resend_at: u64,
+    helped_at: Option<u64>,
+}
+
+/// Partials kept in one member's name before the decision.
+const EARLY_MAX: usize = 3;
+
+impl Seal {
+    /// Takes back what was signed and certified.
+    pub(super) fn restore(instance: InstanceId, scope: &crate::typed::Scope, journal: &Journal) -> Self {
+        let certified: Option<Certified> = journal::load(journal, CERTIFIED, scope, instance);
+        Self {
+            instance,
+            own: journal::load(journal, SIGN, scope, instance),
+            digest: None,
+            partials: Partials::default(),
+            said: BTreeMap::new(),
+            handed_over: certified.is_some(),
+            certified,
+            early: None,
+            resend_at: u64::MAX,
+            helped_at: None,
+        }
+    }
+
+    /// The certificate, once known to belong to the decision.
+    pub(super) const fn certified(&self) -> Option<&Certified> {
+        self.certified.as_ref()
+    }
+
+    /// The certificate, the first time it is asked for.
+    pub(super) fn take_news(&mut self) -> Option<Certified> {
+        let news = self.certified.clone().filter(|_| !self.handed_over);
+        self.handed_over |= news.is_some();
+        news
+    }
+
+    /// Releases this member's partial over a decided digest, if no other digest was ever signed for the instance.
+    pub(super) fn sign(&mut self, ctx: &mut Ctx<'_>, digest: B256) {
+        if self.digest.is_some() {
+            return;
+        }
+        self.digest = Some(digest);
+        match &self.own {
+            Some(own) if own.statement.value() != digest => {
+                let text = format!("another digest than {digest} was signed for epoch {}", self.instance.epoch);
+                ctx.note("sign_once_refused", format!("{text}; this member signs nothing"));
+            }
+            Some(_) => {}
+            None => self.sign_first(ctx, digest),
+        }
+        if let Some(own) = self.own.clone().filter(|own| own.statement.value() == digest) {
+            let partial = ctx.desk.share.sign(&digest.0);
+            self.partials.set_own(partial);
+            ctx.out.push(Effect::Broadcast(Message::Partial(own).encode()));
+        }
+        self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms);
+        for early in core::mem::take(&mut self.said).into_values().flatten() {
+            self.take(ctx, &early);
+        }
+        if let Some(early) = self.early.take() {
+            self.on_certified(ctx, &early);
+        }
+        self.recover(ctx);
+    }
+
+    fn sign_first(&mut self, ctx: &mut Ctx<'_>, digest: B256) {
+        let desk = ctx.desk;
+        let scope = &desk.term.scope;
+        let statement = Statement::sign(scope, &desk.key, desk.me, self.instance, Phase::Partial, 0, digest);
+        let partial = Bytes::from(desk.share.sign(&digest.0).signature.to_bytes());
+        let own = SignedPartial { statement, partial };
+        ctx.out.push(Effect::Persist(journal::record(SIGN, scope, self.instance, &own)));
+        self.own = Some(own);
+    }
+
+    /// Takes a member's partial; one that comes before the decision waits.
+    pub(super) fn on_partial(&mut self, ctx: &mut Ctx<'_>, signed: &SignedPartial) {
+        let statement = &signed.statement;
+        let fits =
+            statement.instance == self.instance && statement.phase() == Some(Phase::Partial) && statement.view == 0;
+        if !fits || statement.member == ctx.desk.me {
+            return;
+        }
+        if self.certified.is_some() {
+            return self.help(ctx);
+        }
+        if !statement.is_authentic(&ctx.desk.term.scope, &ctx.desk.addresses) {
+            return;
+        }
+        let kept = self.said.entry(statement.member).or_default();
+        if let Some(first) = kept.first().filter(|first| first.statement.value != statement.value) {
+            let proof = FaultProof { a: first.statement.clone(), b: statement.clone() };
+            return ctx.accuse(&proof);
+        }
+        if kept.len() < EARLY_MAX && !kept.contains(signed) {
+            kept.push(signed.clone());
+        }
+        if self.digest.is_some() {
+            self.take(ctx, signed);
+            self.recover(ctx);
+        }
+    }
+
+    fn take(&mut self, ctx: &mut Ctx<'_>, signed: &SignedPartial) {
+        let Some(digest) = self.digest.filter(|digest| *digest == signed.statement.value()) else { return };
+        let refused = self.partials.add(&ctx.desk.sharing, &digest.0, signed.statement.member, &signed.partial);
+        if let Some(member) = refused {
+            self.blame(ctx, &[member]);
+        }
+    }
+
+    fn blame(&self, ctx: &mut Ctx<'_>, members: &[u32]) {
+        let text = format!("wrong partials for epoch {} in the name of members {members:?}", self.instance.epoch);
+        ctx.note("bad_partial", text);
+    }
+
+    fn recover(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(digest) = self.digest.filter(|_| self.certified.is_none()) else { return };
+        let (certificate, culprits) = self.partials.recover(&ctx.desk.sharing, &digest.0);
+        if !culprits.is_empty() {
+            self.blame(ctx, &culprits);
+        }
+        if let Some(certificate) = certificate {
+            let certified = self.certificate_of(digest, &certificate);
+            ctx.out.push(Effect::Broadcast(Message::Certified(certified.clone()).encode()));
+            self.certified = Some(certified);
+            self.helped_at = Some(ctx.now);
+        }
+    }
+
+    fn certificate_of(&self, digest: B256, certificate: &Signature) -> Certified {
+        let digest = Hash::from(digest.0);
+        Certified { instance: self.instance, digest, certificate: Bytes::from(certificate.to_bytes()) }
+    }
+
+    /// Takes a certificate from a peer. `true` when it proves that others have decided what is not decided here.
+    pub(super) fn on_certified(&mut self, ctx: &mut Ctx<'_>, certified: &Certified) -> bool {
+        let known = self.certified.is_some() || self.early.is_some();
+        if known || certified.instance != self.instance {
+            return false;
+        }
+        let signature = Signature::from_bytes(&certified.certificate);
+        let group = &ctx.desk.sharing.group;
+        if !signature.is_ok_and(|signature| group.verify(&certified.digest, &signature).is_ok()) {
+            return false;
+        }
+        match self.digest {
+            Some(digest) if digest.0 == *certified.digest => {
+                self.certified = Some(certified.clone());
+                self.helped_at = Some(ctx.now);
+                false
+            }
+            Some(digest) => {
+                let text = format!("epoch {}: decided {digest} here, another digest is certified", self.instance.epoch);
+                ctx.note("certificate_conflict", text);
+                false
+            }
+            None => {
+                self.early = Some(certified.clone());
+                true
+            }
+        }
+    }
+
+    /// Sends the certificate to whoever still lacks it, at most every half view timeout.
+    pub(super) fn help(&mut self, ctx: &mut Ctx<'_>) {
+        let pause = ctx.desk.policy.view_timeout_ms / 2;
+        let rested = self.helped_at.is_none_or(|at| ctx.now >= at.saturating_add(pause));
+        if let Some(certified) = self.certified.as_ref().filter(|_| rested) {
+            ctx.out.push(Effect::Broadcast(Message::Certified(certified.clone()).encode()));
+            self.helped_at = Some(ctx.now);
+        }
+    }
+
+    /// Says its own partial again while there is no certificate.
+    pub(super) fn on_tick(&mut self, ctx: &mut Ctx<'_>) {
+        if ctx.now < self.resend_at || self.certified.is_some() {
+            return;
+        }
+        self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms.max(1));
+        let own = self.own.as_ref().filter(|own| Some(own.statement.value()) == self.digest);
+        if let Some(own) = own {
+            ctx.out.push(Effect::Broadcast(Message::Partial(own.clone()).encode()));
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<u64> {
+        (self.digest.is_some() && self.certified.is_none()).then_some(self.resend_at)
+    }
+}

@@ -1,0 +1,396 @@
+//! Folding contract events into what the committee knows: terms, keys, devices, leases, posted reports.
+//! A log that does not decode changes nothing and is counted: one odd log must not stop a committee.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolEvent;
+
+use super::events::{
+    Contracts, DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed,
+    LeaseOpened, MemberRegistered, RawLog, ReportPosted, SharesRefreshed, TermActivated, TermConfigured, Transfer,
+};
+use super::{Block, DeviceRecord, LeaseRecord, Snapshot};
+use crate::limits;
+use crate::term::{Member, Term};
+use crate::typed::Scope;
+
+/// A member as it registered itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Ed25519 transport key.
+    pub peer_key: [u8; 32],
+    /// Ed25519 key of the key generation.
+    pub dkg_key: [u8; 32],
+    /// Ed25519 key that signs receipts.
+    pub receipt_key: [u8; 32],
+    /// Where peers reach it (multiaddr text).
+    pub endpoint: String,
+}
+
+/// A group key in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activated {
+    /// 256 bytes, EIP-2537.
+    pub group_key: Vec<u8>,
+    /// Root of the public shares.
+    pub share_root: B256,
+    /// Start of epoch 0, unix seconds.
+    pub genesis: u64,
+}
+
+/// A report that the hub holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// EIP-712 digest of its header.
+    pub digest: B256,
+    /// Root of its leaves.
+    pub leaves_root: B256,
+    /// Root of its state.
+    pub state_root: B256,
+    /// The block that carried the post.
+    pub block: u64,
+}
+
+/// A configured term: what the event says, and its activation once that came.
+#[derive(Clone, Debug)]
+struct Configured {
+    config_digest: B256,
+    members: Vec<Member>,
+    policy_hash: B256,
+    epoch_ms: u64,
+    slot_ms: u64,
+    activated: Option<Activated>,
+}
+
+/// The chain's state as far as the committee needs it.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    contracts: Contracts,
+    block: Block,
+    members: BTreeMap<(u64, Address), Registration>,
+    terms: BTreeMap<(u64, u64), Configured>,
+    devices: BTreeMap<u64, DeviceRecord>,
+    /// Owner at registration, whom the key's claim names.
+    claimed_by: BTreeMap<u64, Address>,
+    /// Devices whose key was revoked: it never counts again.
+    revoked: BTreeSet<u64>,
+    leases: BTreeMap<u64, LeaseRecord>,
+    posted: BTreeMap<(u64, u32, u64), Posted>,
+    malformed: u64,
+}
+
+/// A log that is no event of ours, or one with impossible contents.
+struct Odd;
+
+impl From<alloy_sol_types::Error> for Odd {
+    fn from(_: alloy_sol_types::Error) -> Self {
+        Self
+    }
+}
+
+fn token(id: U256) -> Result<u64, Odd> {
+    u64::try_from(id).map_err(|_| Odd)
+}
+
+fn read<E: SolEvent>(log: &RawLog) -> Result<E, Odd> {
+    Ok(E::decode_raw_log_validate(log.topics.iter().copied(), &log.data)?)
+}
+
+impl Registry {
+    /// Before any block.
+    #[must_use]
+    pub fn new(contracts: Contracts) -> Self {
+        Self {
+            contracts,
+            block: Block { number: 0, hash: B256::ZERO, timestamp: 0 },
+            members: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            claimed_by: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+            leases: BTreeMap::new(),
+            posted: BTreeMap::new(),
+            malformed: 0,
+        }
+    }
+
+    /// Applies the logs of the next finalized block, in order. Logs of other contracts are passed over.
+    pub fn apply(&mut self, block: Block, logs: &[RawLog]) {
+        self.block = block;
+        let contracts = self.contracts;
+        for log in logs.iter().filter(|log| contracts.contains(&log.address)) {
+            let applied = match log.address {
+                address if address == contracts.registry => self.apply_committee(log),
+                address if address == contracts.devices => self.apply_device(log),
+                address if address == contracts.escrow => self.apply_lease(log),
+                _ => self.apply_hub(log),
+            };
+            if applied.is_err() {
+                self.malformed = self.malformed.saturating_add(1);
+            }
+        }
+    }
+
+    fn apply_committee(&mut self, log: &RawLog) -> Result<(), Odd> {
+        match log.topics.first() {
+            Some(&MemberRegistered::SIGNATURE_HASH) => {
+                let event: MemberRegistered = read(log)?;
+                let registration = Registration {
+                    peer_key: event.peerKey.0,
+                    dkg_key: event.dkgKey.0,
+                    receipt_key: event.receiptKey.0,
+                    endpoint: event.endpoint,
+                };
+                self.members.insert((event.committee, event.member), registration);
+            }
+            Some(&TermConfigured::SIGNATURE_HASH) => {
+                let event: TermConfigured = read(log)?;
+                let configured = configured(&event)?;
+                self.terms.insert((event.committee, event.term), configured);
+            }
+            Some(&TermActivated::SIGNATURE_HASH) => {
+                let event: TermActivated = read(log)?;
+                let term = self.terms.get_mut(&(event.committee, event.term)).ok_or(Odd)?;
+                let group_key = event.groupKey.to_vec();
+                term.activated = Some(Activated { group_key, share_root: event.shareRoot, genesis: event.genesis });
+            }
+            Some(&SharesRefreshed::SIGNATURE_HASH) => {
+                let event: SharesRefreshed = read(log)?;
+                let term = self.terms.get_mut(&(event.committee, event.term)).ok_or(Odd)?;
+                term.activated.as_mut().ok_or(Odd)?.share_root = event.shareRoot;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply_device(&mut self, log: &RawLog) -> Result<(), Odd> {
+        match log.topics.first() {
+            Some(&DeviceRegistered::SIGNATURE_HASH) => {
+                let event: DeviceRegistered = read(log)?;
+                let (id, record) = device(&event)?;
+                self.claimed_by.insert(id, record.owner);
+                self.devices.insert(id, record);
+            }
+            Some(&DeviceKeyActivated::SIGNATURE_HASH) => {
+                let event: DeviceKeyActivated = read(log)?;
+                // A P-256 key is announced as active while it registers, before or after the record itself.
+                if let Some(device) = self.devices.get_mut(&token(event.tokenId)?) {
+                    device.active = device.active || device.key.thumbprint() == event.thumbprint.0;
+                }
+            }
+            Some(&DeviceKeyRotated::SIGNATURE_HASH) => {
+                let event: DeviceKeyRotated = read(log)?;
+                let id = token(event.tokenId)?;
+                let new = key(event.alg, &event.publicKey)?;
+                let proof = event.proof.as_ref().try_into().map_err(|_| Odd)?;
+                let device = self.devices.get_mut(&id).ok_or(Odd)?;
+                (device.key, device.proof, device.active) = (new, proof, proven_on_chain(&new));
+                self.claimed_by.insert(id, event.owner);
+                self.revoked.remove(&id);
+            }
+            Some(&DeviceKeyRevoked::SIGNATURE_HASH) => {
+                let event: DeviceKeyRevoked = read(log)?;
+                let id = token(event.tokenId)?;
+                self.devices.get_mut(&id).ok_or(Odd)?.active = false;
+                self.revoked.insert(id);
+            }
+            Some(&Transfer::SIGNATURE_HASH) => {
+                let event: Transfer = read(log)?;
+                // The transfer that mints comes before the registration; there is nothing to change then.
+                if let Some(device) = self.devices.get_mut(&token(event.tokenId)?) {
+                    device.owner = event.to;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply_lease(&mut self, log: &RawLog) -> Result<(), Odd> {
+        match log.topics.first() {
+            Some(&LeaseOpened::SIGNATURE_HASH) => {
+                let event: LeaseOpened = read(log)?;
+                let record = LeaseRecord {
+                    device: token(event.tokenId)?,
+                    lessee: event.lessee,
+                    lessor: event.lessor,
+                    class: event.class,
+                    committee: event.committee,
+                    stream: event.stream,
+                    policy_hash: event.policyHash,
+                    start: event.start,
+                    end: event.end,
+                };
+                self.leases.insert(event.lease, record);
+            }
+            Some(&LeaseClosed::SIGNATURE_HASH) => {
+                let event: LeaseClosed = read(log)?;
+                self.leases.remove(&event.lease);
+            }
+            Some(&LeaseCancelled::SIGNATURE_HASH) => {
+                let event: LeaseCancelled = read(log)?;
+                self.leases.remove(&event.lease);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply_hub(&mut self, log: &RawLog) -> Result<(), Odd> {
+        if log.topics.first() == Some(&ReportPosted::SIGNATURE_HASH) {
+            let event: ReportPosted = read(log)?;
+            let posted = Posted {
+                digest: event.headerDigest,
+                leaves_root: event.leavesRoot,
+                state_root: event.stateRoot,
+                block: self.block.number,
+            };
+            self.posted.insert((event.committee, event.stream, event.epoch), posted);
+        }
+        Ok(())
+    }
+
+    /// The contracts it reads.
+    #[must_use]
+    pub const fn contracts(&self) -> &Contracts {
+        &self.contracts
+    }
+
+    /// The last block applied; zeros before any.
+    #[must_use]
+    pub const fn block(&self) -> Block {
+        self.block
+    }
+
+    /// Logs of our contracts that could not be read.
+    #[must_use]
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// Devices and leases as of the last block.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { block: self.block, devices: self.devices.clone(), leases: self.leases.clone() }
+    }
+
+    /// Devices by token id.
+    #[must_use]
+    pub const fn devices(&self) -> &BTreeMap<u64, DeviceRecord> {
+        &self.devices
+    }
+
+    /// Leases neither closed nor cancelled, by id.
+    #[must_use]
+    pub const fn leases(&self) -> &BTreeMap<u64, LeaseRecord> {
+        &self.leases
+    }
+
+    /// A configured term; its genesis is known once it is activated.
+    #[must_use]
+    pub fn term(&self, chain_id: u64, committee: u64, term: u64) -> Option<Term> {
+        let configured = self.terms.get(&(committee, term))?;
+        let genesis = configured.activated.as_ref().map(|activated| activated.genesis);
+        Some(Term {
+            scope: Scope {
+                chain_id,
+                registry: self.contracts.registry,
+                committee,
+                term,
+                config_digest: configured.config_digest,
+            },
+            members: configured.members.clone(),
+            policy_hash: configured.policy_hash,
+            epoch_ms: configured.epoch_ms,
+            slot_ms: configured.slot_ms,
+            genesis_ms: genesis.and_then(|seconds| seconds.checked_mul(1_000)),
+        })
+    }
+
+    /// The group key in force for a term, once activated.
+    #[must_use]
+    pub fn activation(&self, committee: u64, term: u64) -> Option<&Activated> {
+        self.terms.get(&(committee, term))?.activated.as_ref()
+    }
+
+    /// What a member registered.
+    #[must_use]
+    pub fn registration(&self, committee: u64, member: &Address) -> Option<&Registration> {
+        self.members.get(&(committee, *member))
+    }
+
+    /// Reports on the hub, by (committee, stream, epoch).
+    #[must_use]
+    pub const fn posted(&self) -> &BTreeMap<(u64, u32, u64), Posted> {
+        &self.posted
+    }
+
+    /// Devices whose Ed25519 key waits for the committee and whose claim verifies: (token, thumbprint), ascending.
+    #[must_use]
+    pub fn pending_keys(&self, chain_id: u64) -> Vec<(u64, [u8; 32])> {
+        let waiting = self.devices.iter().filter(|(id, device)| !device.active && !self.revoked.contains(id));
+        let proven = waiting.filter(|(token, device)| {
+            let owner = self.claimed_by.get(token).copied().unwrap_or(device.owner);
+            claim_holds(chain_id, &self.contracts.devices, &owner, device)
+        });
+        proven.map(|(token, device)| (*token, device.key.thumbprint())).collect()
+    }
+}
+
+/// Whether the device's own key signed for this owner, registry and chain.
+fn claim_holds(chain_id: u64, devices: &Address, owner: &Address, device: &DeviceRecord) -> bool {
+    let mut space = [0; attest::DEVICE_KEY_STATEMENT_MAX];
+    let (devices, owner) = (devices.into_array(), owner.into_array());
+    let statement = attest::device_key_statement(chain_id, &devices, &owner, &device.key, &mut space);
+    matches!(device.key, attest::PublicKey::Ed25519(_))
+        && attest::verify_statement(&device.key, statement, &device.proof)
+}
+
+fn configured(event: &TermConfigured) -> Result<Configured, Odd> {
+    let count = event.members.len();
+    let sized = count > 0 && count <= limits::MEMBERS_MAX;
+    if !sized || event.peerKeys.len() != count || event.dkgKeys.len() != count {
+        return Err(Odd);
+    }
+    if event.epochSeconds == 0 || event.slotMs == 0 {
+        return Err(Odd);
+    }
+    let keys = event.peerKeys.iter().zip(&event.dkgKeys);
+    let members = event.members.iter().zip(keys).map(|(address, (peer, dkg))| Member {
+        address: *address,
+        peer_key: peer.0,
+        dkg_key: dkg.0,
+    });
+    Ok(Configured {
+        config_digest: event.configDigest,
+        members: members.collect(),
+        policy_hash: event.policyHash,
+        epoch_ms: event.epochSeconds.checked_mul(1_000).ok_or(Odd)?,
+        slot_ms: event.slotMs,
+        activated: None,
+    })
+}
+
+fn key(alg: u8, bytes: &[u8]) -> Result<attest::PublicKey, Odd> {
+    attest::PublicKey::from_parts(alg, bytes).ok_or(Odd)
+}
+
+/// The contract checks P-256 claims itself and refuses bad ones.
+const fn proven_on_chain(key: &attest::PublicKey) -> bool {
+    matches!(key, attest::PublicKey::P256(_))
+}
+
+fn device(event: &DeviceRegistered) -> Result<(u64, DeviceRecord), Odd> {
+    let key = key(event.alg, &event.publicKey)?;
+    let record = DeviceRecord {
+        owner: event.owner,
+        active: proven_on_chain(&key),
+        key,
+        proof: event.proof.as_ref().try_into().map_err(|_| Odd)?,
+        location: event.locationCommitment.0,
+        class: event.class,
+    };
+    Ok((token(event.tokenId)?, record))
+}

@@ -1,0 +1,126 @@
+//! Snapshots by epoch: the state at the last finalized block whose timestamp is at most start(e) − L, known once a
+//! later finalized block exists. The node and the auditor feed the same blocks and get the same snapshots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Block, Contracts, RawLog, Registry, Snapshot};
+use crate::term::Term;
+
+/// A fold that remembers the snapshots of one term's epochs.
+#[derive(Clone, Debug)]
+pub struct History {
+    registry: Registry,
+    chain_id: u64,
+    committee: u64,
+    term: u64,
+    lag_ms: u64,
+    /// Blocks before the term's genesis is known: an early epoch's snapshot may lie among them.
+    early: Vec<(Block, Vec<RawLog>)>,
+    /// First epoch that has no snapshot yet.
+    next: u64,
+    /// Epochs below this are not kept.
+    floor: u64,
+    snapshots: BTreeMap<u64, Arc<Snapshot>>,
+}
+
+impl History {
+    /// Before any block. Feed it every finalized block from the registry's first on, in order; blocks without logs of
+    /// our contracts matter too, for their time. `lag_ms` is the policy's snapshot lag L.
+    #[must_use]
+    pub fn new(contracts: Contracts, chain_id: u64, committee: u64, term: u64, lag_ms: u64) -> Self {
+        Self {
+            registry: Registry::new(contracts),
+            chain_id,
+            committee,
+            term,
+            lag_ms,
+            early: Vec::new(),
+            next: 0,
+            floor: 0,
+            snapshots: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps no snapshots of epochs below this: they are over.
+    pub fn skip_before(&mut self, epoch: u64) {
+        self.floor = self.floor.max(epoch);
+        self.snapshots = self.snapshots.split_off(&self.floor);
+    }
+
+    /// Applies the next finalized block; gives the epochs whose snapshots became known by it.
+    pub fn apply(&mut self, block: Block, logs: &[RawLog]) -> core::ops::Range<u64> {
+        let from = self.next;
+        if let Some(term) = self.term().filter(|term| term.genesis_ms.is_some()) {
+            self.fix(&term, block.timestamp);
+            self.registry.apply(block, logs);
+            return from..self.next;
+        }
+        let ours = logs.iter().filter(|log| self.registry.contracts().contains(&log.address)).cloned();
+        self.early.push((block, ours.collect()));
+        self.registry.apply(block, logs);
+        if let Some(term) = self.term().filter(|term| term.genesis_ms.is_some()) {
+            self.fix_early(&term);
+        }
+        from..self.next
+    }
+
+    /// Fixes the snapshots of all epochs whose cut-off lies before `timestamp` as the registry stands.
+    fn fix(&mut self, term: &Term, timestamp: u64) {
+        let later_than = timestamp.saturating_mul(1_000);
+        let mut shared: Option<Arc<Snapshot>> = None;
+        while let Some(start) = term.epoch_start(self.next) {
+            if start.saturating_sub(self.lag_ms) >= later_than {
+                break;
+            }
+            if self.next >= self.floor {
+                let snapshot = shared.get_or_insert_with(|| Arc::new(self.registry.snapshot()));
+                self.snapshots.insert(self.next, Arc::clone(snapshot));
+            }
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    /// Folds the early blocks again, now that genesis is known and with it every cut-off.
+    fn fix_early(&mut self, term: &Term) {
+        let early = core::mem::take(&mut self.early);
+        let again = Registry::new(*self.registry.contracts());
+        let now = core::mem::replace(&mut self.registry, again);
+        for (block, logs) in &early {
+            self.fix(term, block.timestamp);
+            self.registry.apply(*block, logs);
+        }
+        self.registry = now;
+    }
+
+    /// The fold as of the last block.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The term, once configured.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.registry.term(self.chain_id, self.committee, self.term)
+    }
+
+    /// The snapshot of an epoch, once known and unless skipped.
+    #[must_use]
+    pub fn snapshot(&self, epoch: u64) -> Option<&Snapshot> {
+        self.snapshots.get(&epoch).map(Arc::as_ref)
+    }
+
+    /// Takes the snapshot of an epoch out, once known; those of earlier epochs are dropped.
+    pub fn take_snapshot(&mut self, epoch: u64) -> Option<Snapshot> {
+        let snapshot = self.snapshots.remove(&epoch)?;
+        self.skip_before(epoch.saturating_add(1));
+        Some(Arc::unwrap_or_clone(snapshot))
+    }
+
+    /// First epoch whose snapshot is not known yet.
+    #[must_use]
+    pub const fn next_epoch(&self) -> u64 {
+        self.next
+    }
+}

@@ -1,0 +1,204 @@
+//! Tests of the fold and of the snapshots by epoch.
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolEvent;
+use attest::{Signer, SoftEd25519};
+
+use super::events::*;
+use super::*;
+
+const CHAIN: u64 = 31_337;
+
+fn contracts() -> Contracts {
+    let [registry, devices, escrow, hub] = [1, 2, 3, 4].map(Address::repeat_byte);
+    Contracts { registry, devices, escrow, hub }
+}
+
+fn log<E: SolEvent>(address: Address, event: &E) -> RawLog {
+    let data = event.encode_log_data();
+    RawLog { address, topics: data.topics().to_vec(), data: data.data.to_vec() }
+}
+
+fn block(number: u64, timestamp: u64) -> Block {
+    Block { number, hash: B256::with_last_byte(u8::try_from(number).unwrap()), timestamp }
+}
+
+fn configured() -> TermConfigured {
+    let keys = vec![B256::repeat_byte(9); 4];
+    TermConfigured {
+        committee: 1,
+        term: 1,
+        configDigest: B256::repeat_byte(5),
+        members: (1..5).map(Address::repeat_byte).collect(),
+        peerKeys: keys.clone(),
+        dkgKeys: keys,
+        policyHash: B256::repeat_byte(6),
+        epochSeconds: 10,
+        slotMs: 1_000,
+        genesisDelay: 50,
+    }
+}
+
+fn activated(genesis: u64) -> TermActivated {
+    TermActivated { committee: 1, term: 1, groupKey: vec![7; 256].into(), shareRoot: B256::repeat_byte(8), genesis }
+}
+
+/// A device registered by `owner`, its claim signed for that owner.
+fn registered(token: u64, owner: Address) -> DeviceRegistered {
+    let key = SoftEd25519::from_seed([u8::try_from(token).unwrap(); 32]);
+    let mut space = [0; attest::DEVICE_KEY_STATEMENT_MAX];
+    let (registry, owner_bytes) = (contracts().devices.into_array(), owner.into_array());
+    let statement = attest::device_key_statement(CHAIN, &registry, &owner_bytes, &key.public_key(), &mut space);
+    let proof = key.sign(attest::ToBeSigned::new(statement)).unwrap();
+    DeviceRegistered {
+        tokenId: U256::from(token),
+        owner,
+        alg: 1,
+        publicKey: key.public_key().bytes().to_vec().into(),
+        proof: proof.to_vec().into(),
+        locationCommitment: B256::ZERO,
+        class: 1,
+    }
+}
+
+fn thumbprint(token: u8) -> B256 {
+    SoftEd25519::from_seed([token; 32]).public_key().thumbprint().into()
+}
+
+#[test]
+fn a_device_is_registered_claimed_activated_moved_and_revoked() {
+    let devices = contracts().devices;
+    let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
+    let mut fold = Registry::new(contracts());
+    let mint = Transfer { from: Address::ZERO, to: alice, tokenId: U256::from(1) };
+    let mut bad_claim = registered(2, alice);
+    bad_claim.owner = bob;
+    let logs = [log(devices, &mint), log(devices, &registered(1, alice)), log(devices, &bad_claim)];
+    fold.apply(block(1, 10), &logs);
+    assert_eq!(fold.malformed(), 0);
+    // The second device's key signed for somebody else: it never becomes pending.
+    assert_eq!(fold.pending_keys(CHAIN), [(1, thumbprint(1).0)]);
+    assert_eq!(fold.pending_keys(CHAIN + 1), []);
+    // Sold before its key was activated: the claim still names who registered it.
+    let sale = Transfer { from: alice, to: bob, tokenId: U256::from(1) };
+    fold.apply(block(2, 11), &[log(devices, &sale)]);
+    assert_eq!((fold.devices()[&1].owner, fold.pending_keys(CHAIN).len()), (bob, 1));
+    let other_key = DeviceKeyActivated { tokenId: U256::from(1), thumbprint: thumbprint(3) };
+    fold.apply(block(3, 12), &[log(devices, &other_key)]);
+    assert!(!fold.devices()[&1].active);
+    let right_key = DeviceKeyActivated { tokenId: U256::from(1), thumbprint: thumbprint(1) };
+    fold.apply(block(4, 13), &[log(devices, &right_key)]);
+    assert!(fold.devices()[&1].active && fold.pending_keys(CHAIN).is_empty());
+    let revoked = DeviceKeyRevoked { tokenId: U256::from(1), thumbprint: thumbprint(1) };
+    fold.apply(block(5, 14), &[log(devices, &revoked)]);
+    assert!(!fold.devices()[&1].active && fold.pending_keys(CHAIN).is_empty());
+}
+
+#[test]
+fn odd_logs_change_nothing_and_are_counted_and_other_contracts_are_not_read() {
+    let mut fold = Registry::new(contracts());
+    let mut stranger = log(contracts().devices, &registered(1, Address::ZERO));
+    stranger.address = Address::repeat_byte(0xee);
+    let mut cut = log(contracts().devices, &registered(1, Address::ZERO));
+    cut.data.truncate(40);
+    let mut huge = registered(1, Address::ZERO);
+    huge.tokenId = U256::MAX;
+    let mut lopsided = configured();
+    lopsided.peerKeys.pop();
+    let unknown = RawLog { address: contracts().hub, topics: vec![B256::repeat_byte(3)], data: vec![] };
+    let logs = [
+        stranger,
+        cut,
+        log(contracts().devices, &huge),
+        log(contracts().registry, &lopsided),
+        log(contracts().registry, &activated(1)),
+        unknown,
+        RawLog { address: contracts().escrow, topics: vec![], data: vec![] },
+    ];
+    fold.apply(block(1, 1), &logs);
+    assert_eq!(fold.malformed(), 4);
+    assert!(fold.devices().is_empty() && fold.term(CHAIN, 1, 1).is_none());
+}
+
+#[test]
+fn leases_come_and_go_and_posts_are_kept() {
+    let mut fold = Registry::new(contracts());
+    let open = |lease| LeaseOpened {
+        lease,
+        tokenId: U256::from(1),
+        lessee: Address::repeat_byte(1),
+        lessor: Address::repeat_byte(2),
+        class: 1,
+        committee: 1,
+        stream: 0,
+        policyHash: B256::ZERO,
+        start: 5,
+        end: 6,
+        pricePerUnit: Default::default(),
+    };
+    let escrow = contracts().escrow;
+    fold.apply(block(1, 1), &[1, 2, 3].map(|lease| log(escrow, &open(lease))));
+    let closed = LeaseClosed { lease: 1, refunded: U256::ZERO, bondReturned: U256::ZERO };
+    let cancelled = LeaseCancelled { lease: 3, by: Address::ZERO };
+    let posted = ReportPosted {
+        committee: 1,
+        stream: 0,
+        epoch: 9,
+        headerDigest: B256::repeat_byte(1),
+        leavesRoot: B256::ZERO,
+        stateRoot: B256::ZERO,
+        activeAt: 0,
+    };
+    let logs = [log(escrow, &closed), log(escrow, &cancelled), log(contracts().hub, &posted)];
+    fold.apply(block(2, 2), &logs);
+    assert_eq!(fold.leases().keys().copied().collect::<Vec<_>>(), [2]);
+    assert_eq!(fold.posted()[&(1, 0, 9)].block, 2);
+    assert_eq!(fold.snapshot().block, block(2, 2));
+}
+
+/// A history with lag 4 s, fed blocks at these times; the term is configured in the first and activated in the second
+/// with this genesis, and every block registers one more device.
+fn history(genesis: u64, times: &[u64]) -> (History, Vec<(u64, u64)>) {
+    let mut history = History::new(contracts(), CHAIN, 1, 1, 4_000);
+    let mut known = Vec::new();
+    for (number, time) in (1u64..).zip(times) {
+        let mut logs = vec![log(contracts().devices, &registered(number, Address::ZERO))];
+        match number {
+            1 => logs.push(log(contracts().registry, &configured())),
+            2 => logs.push(log(contracts().registry, &activated(genesis))),
+            _ => {}
+        }
+        for epoch in history.apply(block(number, *time), &logs) {
+            known.push((epoch, history.snapshot(epoch).unwrap().block.number));
+        }
+    }
+    (history, known)
+}
+
+#[test]
+fn a_snapshot_is_the_last_block_before_the_cut_off_once_a_later_one_exists() {
+    // Cut-offs at 146, 156, 166, …; a block exactly on the cut-off belongs to the snapshot.
+    let (history, known) = history(150, &[100, 110, 145, 146, 147, 156, 200]);
+    assert_eq!(known, [(0, 4), (1, 6), (2, 6), (3, 6), (4, 6), (5, 6)]);
+    assert_eq!(history.snapshot(0).unwrap().devices.len(), 4);
+    assert_eq!(history.next_epoch(), 6);
+}
+
+#[test]
+fn cut_offs_before_the_activation_are_found_afterwards() {
+    // Genesis at 112: the cut-off of epoch 0 is 108, before the block (110) that tells about it.
+    let (history, known) = history(112, &[100, 110, 130]);
+    assert_eq!(known, [(0, 1), (1, 2), (2, 2)]);
+    assert_eq!(history.snapshot(0).unwrap().devices.len(), 1);
+}
+
+#[test]
+fn taken_or_skipped_snapshots_are_not_kept() {
+    let (mut history, _) = history(150, &[100, 110, 145, 200]);
+    assert_eq!(history.take_snapshot(2).unwrap().block.number, 3);
+    assert!(history.snapshot(1).is_none() && history.snapshot(2).is_none() && history.snapshot(3).is_some());
+    history.skip_before(9);
+    assert!(history.snapshot(3).is_none());
+    assert_eq!(history.apply(block(5, 300), &[]), 6..16);
+    assert!(history.snapshot(8).is_none() && history.snapshot(9).is_some());
+}

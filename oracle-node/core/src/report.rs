@@ -1,0 +1,194 @@
+//! F: (Σ, snapshot, policy, S) → (report, Σ'). The one function that nodes vote on and auditors replay.
+//! docs/protocol.md §9. Leaves out: the judging of single challenges (`class`), agreement (`qbft`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+mod epoch_set;
+mod evidence;
+mod header;
+mod ledger;
+mod slots;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use epoch_set::EpochSet;
+pub use header::{header_digest, observations_hash, state_leaves, state_root};
+pub use slots::{beacon_message, beacon_range, void_slots};
+pub use tally::{check_body, listers};
+
+use crate::class::{self, Case};
+use crate::effect::{Blobs, Bodies};
+use crate::observation::blob_hash;
+use crate::policy::Policy;
+use crate::registry::Snapshot;
+use crate::state::State;
+use crate::term::Term;
+use crate::typed::{Header, Kind, Leaf, Phase};
+use crate::wire::{self, InstanceId, Statement};
+
+/// Everything that F reads.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochInput<'a> {
+    /// The term.
+    pub term: &'a Term,
+    /// The policy; its hash is `term.policy_hash`.
+    pub policy: &'a Policy,
+    /// Stream.
+    pub stream: u32,
+    /// Epoch; must be `state.next_epoch`.
+    pub epoch: u64,
+    /// Σ of the epoch before.
+    pub state: &'a State,
+    /// The chain as of the snapshot block.
+    pub snapshot: &'a Snapshot,
+    /// S: at least n−f observation statements, ascending by member, authentic.
+    pub observations: &'a [Statement],
+    /// Their bodies, by member.
+    pub bodies: &'a Bodies,
+    /// Beacon certificates by slot (48 bytes), one for every slot that is not void.
+    pub beacons: &'a BTreeMap<u64, [u8; 48]>,
+    /// The committee's public keys.
+    pub sharing: &'a aggregator::Sharing,
+    /// Buckets and evidence by id.
+    pub blobs: &'a Blobs,
+}
+
+/// How one challenge ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Lease.
+    pub lease: u64,
+    /// Slot.
+    pub slot: u64,
+    /// 0 void, 1 passed, 2 failed.
+    pub outcome: u8,
+    /// Stable code (`reason`), 0 when passed.
+    pub reason: u16,
+    /// What was measured, in the reason's unit.
+    pub measured: i64,
+    /// The limit it was held against.
+    pub limit: i64,
+}
+
+/// What F says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The header to sign.
+    pub header: Header,
+    /// Leaves, ascending by lease.
+    pub leaves: Vec<Leaf>,
+    /// One per challenge due in the epoch, ascending by (lease, slot).
+    pub verdicts: Vec<Verdict>,
+    /// Σ'.
+    pub state: State,
+    /// Void slots of the epoch.
+    pub void_slots: Vec<u64>,
+    /// Hashes and ids of all content that was read, ascending: what a prepare vote promises to serve, what the archive holds.
+    pub content: Vec<[u8; 32]>,
+}
+
+/// Why F cannot be computed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// These hashes and ids must be fetched first.
+    #[error("{} pieces of content are missing", .0.len())]
+    Missing(Vec<[u8; 32]>),
+    /// The input breaks a rule; the proposer is at fault.
+    #[error("invalid input: {0}")]
+    Invalid(String),
+}
+
+/// Computes the report of an epoch, trusting nothing: statements, beacons, hashes, evidence are all verified.
+///
+/// # Errors
+/// Missing content (fetch and call again) or an input that breaks a rule. Evidence with the right id and a bad signature
+/// counts as missing: an id is never blamed for bytes that somebody spoiled.
+pub fn compute(input: &EpochInput<'_>) -> Result<Outcome, ReportError> {
+    compute_trusting(input, &BTreeSet::new())
+}
+
+/// As [`compute`], but skips the signature checks of what this node has verified before: evidence by its id, beacons by
+/// [`beacon_fact`], statements by [`statement_fact`]. The outcome is the same whatever the set holds, if it is true.
+///
+/// # Errors
+/// As [`compute`].
+pub fn compute_trusting(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -> Result<Outcome, ReportError> {
+    check(input, verified)?;
+    let tally = tally::Tally::of(input)?;
+    let slots = slots::Slots::of(input, verified)?;
+    let mut ledger = ledger::Ledger::open(input, &slots);
+    let faults = input.term.f();
+    let evidence = evidence::resolve(input, verified, &tally, ledger.challenges())?;
+    let places = evidence::places(input, &tally, &evidence.items);
+    for class in class::ALL {
+        let challenges = ledger.challenges_of(class.number());
+        let case = Case {
+            policy: input.policy,
+            faults,
+            devices: &input.snapshot.devices,
+            places: &places.devices,
+            misplaced: &places.misplaced,
+            items: &evidence.items,
+            challenges: &challenges,
+        };
+        let judge = class.open(&case);
+        for challenge in &challenges {
+            ledger.record(challenge, judge.judge(challenge));
+        }
+        for penalty in judge.penalties() {
+            ledger.penalise(input, &penalty);
+        }
+    }
+    let content = tally.blobs.into_iter().chain(evidence.used).collect::<BTreeSet<_>>();
+    Ok(header::conclude(input, &slots, ledger.close(input), places.devices, content.into_iter().collect()))
+}
+
+/// What [`compute_trusting`] looks up to skip a beacon's check.
+#[must_use]
+pub fn beacon_fact(slot: u64, certificate: &[u8; 48]) -> [u8; 32] {
+    blob_hash(&[slot.to_be_bytes().as_slice(), certificate].concat())
+}
+
+/// What [`compute_trusting`] looks up to skip a statement's check.
+#[must_use]
+pub fn statement_fact(statement: &Statement) -> [u8; 32] {
+    blob_hash(&wire::encode(statement))
+}
+
+fn invalid<T>(what: impl Into<String>) -> Result<T, ReportError> {
+    Err(ReportError::Invalid(what.into()))
+}
+
+/// The rules of S and of the term; docs/protocol.md §9.
+fn check(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -> Result<(), ReportError> {
+    let (term, state) = (input.term, input.state);
+    if term.genesis_ms.is_none() {
+        return invalid("the term is not activated");
+    }
+    if term.slot_ms == 0 || term.slot_ms % 1_000 != 0 || term.epoch_ms < term.slot_ms {
+        return invalid(format!("slots of {} ms are not whole seconds within an epoch", term.slot_ms));
+    }
+    if state.version != 1 || state.next_epoch != input.epoch {
+        return invalid(format!("state is for epoch {}, not {}", state.next_epoch, input.epoch));
+    }
+    let ascending = input.observations.iter().zip(input.observations.iter().skip(1));
+    if !ascending.clone().all(|(one, next)| one.member < next.member) {
+        return invalid("observations are not ascending by member");
+    }
+    let count = u32::try_from(input.observations.len()).unwrap_or(u32::MAX);
+    if count < term.quorum() || count > term.n() {
+        return invalid(format!("{count} observations, {} to {} are allowed", term.quorum(), term.n()));
+    }
+    let (instance, addresses) = (InstanceId::new(Kind::Report, input.stream, input.epoch), term.addresses());
+    for statement in input.observations {
+        let observation = statement.phase == Phase::Observation as u8 && statement.view == 0;
+        if !observation || statement.instance != instance {
+            return invalid(format!("statement of member {} is no observation of this epoch", statement.member));
+        }
+        if !verified.contains(&statement_fact(statement)) && !statement.is_authentic(&term.scope, &addresses) {
+            return invalid(format!("observation of member {} is not authentic", statement.member));
+        }
+    }
+    Ok(())
+}

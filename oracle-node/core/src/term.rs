@@ -1,0 +1,129 @@
+//! One term of a committee: who is in it, its clock (epochs, slots) and its numbers n, f and q.
+//! Leaves out: keys (`aggregator`) and how a term comes to be (`bootstrap`).
+
+use alloy_primitives::{Address, B256};
+
+use crate::typed::Scope;
+
+/// A member as the registry lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Registered secp256k1 address: signs statements, can be slashed.
+    pub address: Address,
+    /// Ed25519 transport key (libp2p peer identity), 32 bytes.
+    pub peer_key: [u8; 32],
+    /// Ed25519 key of the key generation, 32 bytes.
+    pub dkg_key: [u8; 32],
+}
+
+/// Unix time in milliseconds.
+pub type UnixMillis = u64;
+
+/// The fixed facts of a term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// What every signature binds.
+    pub scope: Scope,
+    /// Members in order; a member's index is its place here.
+    pub members: Vec<Member>,
+    /// KEC of the policy document.
+    pub policy_hash: B256,
+    /// Length of an epoch, ms.
+    pub epoch_ms: u64,
+    /// Length of a slot, ms.
+    pub slot_ms: u64,
+    /// Start of epoch 0 and slot 0, unix ms; `None` until the registry has activated the term.
+    pub genesis_ms: Option<UnixMillis>,
+}
+
+impl Term {
+    /// Members, n.
+    #[must_use]
+    pub fn n(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Faults tolerated, f = ⌊(n−1)/3⌋.
+    #[must_use]
+    pub fn f(&self) -> u32 {
+        aggregator::faults(self.n())
+    }
+
+    /// Quorum, q = n−f.
+    #[must_use]
+    pub fn quorum(&self) -> u32 {
+        aggregator::quorum(self.n())
+    }
+
+    /// The members' addresses in order.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.members.iter().map(|m| m.address).collect()
+    }
+
+    /// Start of an epoch, unix ms; `None` before genesis is known.
+    #[must_use]
+    pub fn epoch_start(&self, epoch: u64) -> Option<UnixMillis> {
+        self.genesis_ms?.checked_add(epoch.checked_mul(self.epoch_ms)?)
+    }
+
+    /// Start of a slot, unix ms; `None` before genesis is known.
+    #[must_use]
+    pub fn slot_start(&self, slot: u64) -> Option<UnixMillis> {
+        self.genesis_ms?.checked_add(slot.checked_mul(self.slot_ms)?)
+    }
+
+    /// The slot at `now`; `None` before genesis.
+    #[must_use]
+    pub fn slot_at(&self, now: UnixMillis) -> Option<u64> {
+        now.checked_sub(self.genesis_ms?)?.checked_div(self.slot_ms)
+    }
+
+    /// The epoch at `now`; `None` before genesis.
+    #[must_use]
+    pub fn epoch_at(&self, now: UnixMillis) -> Option<u64> {
+        now.checked_sub(self.genesis_ms?)?.checked_div(self.epoch_ms)
+    }
+
+    /// The slots whose challenges of a class with this lag are due in `epoch`: start(e) < slot start + lag ≤ end(e).
+    /// A half-open range; docs/protocol.md §5.
+    #[must_use]
+    pub fn slots_due(&self, epoch: u64, lag_ms: u64) -> core::ops::Range<u64> {
+        let slots_from = |offset: u64| offset.checked_sub(lag_ms).map_or(0, |o| o / self.slot_ms + 1);
+        let start = epoch.saturating_mul(self.epoch_ms);
+        slots_from(start)..slots_from(start.saturating_add(self.epoch_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn term() -> Term {
+        let scope = Scope {
+            chain_id: 1,
+            registry: Address::ZERO,
+            committee: 1,
+            term: 1,
+            config_digest: B256::ZERO,
+        };
+        Term { scope, members: vec![], policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
+    }
+
+    #[test]
+    fn every_slot_is_due_in_exactly_one_epoch() {
+        let term = term();
+        for lag in [1, 999, 1_000, 3_000, 5_000, 5_001] {
+            let mut next = 0;
+            for epoch in 0..10 {
+                let due = term.slots_due(epoch, lag);
+                assert_eq!(due.start, next, "lag {lag} epoch {epoch}");
+                for slot in due.clone() {
+                    let due_at = slot * 1_000 + lag;
+                    assert!(due_at <= (epoch + 1) * 15_000 && due_at > epoch * 15_000, "lag {lag} slot {slot}");
+                }
+                next = due.end;
+            }
+        }
+    }
+}

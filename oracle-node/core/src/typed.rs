@@ -1,0 +1,246 @@
+//! What is signed, as EIP-712: the committee's digests, the members' statements, instances and the secp256k1 key.
+//! docs/protocol.md §6. Leaves out: who may sign what when (`qbft`, `oracle`), and how bytes travel (`wire`).
+
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
+use alloy_sol_types::{Eip712Domain, SolStruct, SolValue};
+use k256::ecdsa::SigningKey;
+
+/// Structs hashed by EIP-712; the field order is the protocol's.
+#[allow(missing_docs)]
+mod sol_types {
+    alloy_sol_types::sol! {
+        /// The report header the committee signs; docs/protocol.md §6.
+        #[derive(Debug, PartialEq, Eq)]
+        struct Header {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            uint32 stream;
+            uint64 epoch;
+            uint64 periodStart;
+            uint64 periodEnd;
+            uint64 snapshotBlock;
+            bytes32 snapshotHash;
+            uint32 leafCount;
+            bytes32 leavesRoot;
+            bytes32 stateRoot;
+            bytes32 observationsHash;
+            bytes32 policyHash;
+            bytes32 previousHeader;
+            uint256 participation;
+        }
+        /// The certificate over this is the group key's proof of possession.
+        #[derive(Debug, PartialEq, Eq)]
+        struct KeyConfirmation {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            bytes32 groupKeyHash;
+            bytes32 shareRoot;
+        }
+        /// Certifies that the listed devices' Ed25519 keys were claimed by those keys.
+        #[derive(Debug, PartialEq, Eq)]
+        struct KeyActivation {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            uint64 batch;
+            bytes32 listHash;
+        }
+        /// A member's consent to a group key (secp256k1).
+        #[derive(Debug, PartialEq, Eq)]
+        struct Activation {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            bytes32 groupKeyHash;
+            bytes32 shareRoot;
+        }
+        /// Everything a member signs on the way to a decision (secp256k1).
+        #[derive(Debug, PartialEq, Eq)]
+        struct MemberStatement {
+            bytes32 instance;
+            uint8 phase;
+            uint32 view;
+            bytes32 value;
+        }
+        /// One lease's cumulative counters, as claimed on chain.
+        #[derive(Debug, PartialEq, Eq)]
+        struct Leaf {
+            uint64 lease;
+            uint128 units;
+            uint64 goodSeconds;
+            uint64 badSeconds;
+            uint64 creditSeconds;
+            uint128 adjustment;
+            uint64 through;
+            bytes32 evidenceRoot;
+            bytes32 policyHash;
+        }
+    }
+}
+pub use sol_types::{Activation, Header, KeyActivation, KeyConfirmation, Leaf, MemberStatement};
+
+/// What an instance of agreement decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A usage report of one epoch.
+    Report = 1,
+    /// The set of dealer logs of a key generation.
+    Dkg = 2,
+    /// The confirmation of a new group key.
+    Confirmation = 3,
+    /// The hand-over to a new term.
+    Rotation = 4,
+    /// A batch of device keys.
+    KeyActivation = 5,
+}
+
+impl Kind {
+    /// Reads the wire byte.
+    #[must_use]
+    pub const fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Report,
+            2 => Self::Dkg,
+            3 => Self::Confirmation,
+            4 => Self::Rotation,
+            5 => Self::KeyActivation,
+            _ => return None,
+        })
+    }
+}
+
+/// The step of agreement a statement belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Phase {
+    /// A node's signed view of an epoch; view 0, value = hash of the observation body.
+    Observation = 1,
+    /// A leader's proposal; value = digest of the proposed value.
+    Proposal = 2,
+    /// First vote.
+    Prepare = 3,
+    /// Second vote: n−f of one view decide.
+    Commit = 4,
+    /// Leaving for a higher view; value = hash of what was prepared.
+    RoundChange = 5,
+    /// A BLS partial over a decided digest; view 0.
+    Partial = 6,
+}
+
+impl Phase {
+    /// Reads the wire byte.
+    #[must_use]
+    pub const fn from_u8(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Observation,
+            2 => Self::Proposal,
+            3 => Self::Prepare,
+            4 => Self::Commit,
+            5 => Self::RoundChange,
+            6 => Self::Partial,
+            _ => return None,
+        })
+    }
+}
+
+/// The committee's coordinates that every signature binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// CommitteeRegistry, the EIP-712 verifying contract.
+    pub registry: Address,
+    /// Committee number.
+    pub committee: u64,
+    /// Term number.
+    pub term: u64,
+    /// Digest of the term's configuration as the registry computed it.
+    pub config_digest: B256,
+}
+
+impl Scope {
+    /// The EIP-712 domain.
+    #[must_use]
+    pub fn domain(&self) -> Eip712Domain {
+        Eip712Domain {
+            name: Some("Plumbline".into()),
+            version: Some("1".into()),
+            chain_id: Some(U256::from(self.chain_id)),
+            verifying_contract: Some(self.registry),
+            salt: None,
+        }
+    }
+
+    /// The 32-byte digest that is signed for `value`.
+    #[must_use]
+    pub fn digest<T: SolStruct>(&self, value: &T) -> B256 {
+        value.eip712_signing_hash(&self.domain())
+    }
+
+    /// The identity of one decision.
+    #[must_use]
+    pub fn instance(&self, kind: Kind, stream: u32, epoch: u64) -> B256 {
+        let kind = U256::from(kind as u8);
+        keccak256((kind, self.committee, self.term, self.config_digest, stream, epoch).abi_encode())
+    }
+
+    /// The network id of device signatures (8 bytes).
+    #[must_use]
+    pub fn network(&self) -> [u8; 8] {
+        attest::network_id(self.chain_id, &self.registry.into_array())
+    }
+}
+
+/// The value of a round-change statement.
+#[must_use]
+pub fn round_change_value(prepared_view: u32, prepared_value: B256) -> B256 {
+    keccak256((prepared_view, prepared_value).abi_encode())
+}
+
+/// A member's registered secp256k1 key: the only key that can slash.
+pub struct MemberKey {
+    key: SigningKey,
+}
+
+impl core::fmt::Debug for MemberKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "MemberKey({}, <redacted>)", self.address())
+    }
+}
+
+impl MemberKey {
+    /// From the 32-byte big-endian scalar; `None` when it is zero or not below the group order.
+    #[must_use]
+    pub fn from_bytes(secret: &[u8; 32]) -> Option<Self> {
+        SigningKey::from_slice(secret).ok().map(|key| Self { key })
+    }
+
+    /// The address that the registry knows.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::from_public_key(self.key.verifying_key())
+    }
+
+    /// Signs a 32-byte digest; RFC 6979, low s, 65 bytes r‖s‖v with v 27 or 28.
+    #[must_use]
+    pub fn sign(&self, digest: &B256) -> [u8; 65] {
+        // A prehash of 32 bytes is always long enough for secp256k1; the error case of the API cannot arise.
+        match self.key.sign_prehash_recoverable(digest.as_slice()) {
+            Ok((signature, recovery)) => Signature::from((signature, recovery)).as_bytes(),
+            Err(_) => [0; 65],
+        }
+    }
+}
+
+/// Who signed `digest`, or `None` for a bad or malleable (high s) signature.
+#[must_use]
+pub fn recover_signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
+    let parsed = Signature::from_raw_array(signature).ok()?;
+    if parsed.normalize_s().is_some() || signature[64] < 27 {
+        return None;
+    }
+    parsed.recover_address_from_prehash(digest).ok()
+}

@@ -1,0 +1,213 @@
+//! Coverage leases: an honest round, and one test per way to fail or to cheat.
+
+use attest::{Body as Said, Reception, RevealBody, challenge};
+use oracle_core::class;
+use oracle_core::reason::Reason;
+use oracle_core::report::{Outcome, Verdict};
+
+use crate::world::{N, World};
+
+const SALT: [u8; 16] = [3; 16];
+/// Index of the transmitter and of its two hearers among the world's devices.
+const SENDER: usize = 3;
+const HEARERS: [usize; 2] = [4, 5];
+
+/// A coverage slot that is due in epoch 0 and challenges the sender alone, so that verdicts stand apart.
+fn slot(world: &mut World) -> u64 {
+    (0..11).find(|slot| world.drawn(SENDER, *slot).is_some()).unwrap()
+}
+
+/// What the sender truly sends in a slot.
+fn transmission(world: &mut World, slot: u64) -> ([u8; 32], challenge::Transmission) {
+    let draw = world.drawn(SENDER, slot).unwrap();
+    let secret = challenge::chain_secret(&world.devices[SENDER].secret, 0, 1_000, slot).unwrap();
+    (secret, challenge::transmission(&secret, &draw))
+}
+
+/// How a round deviates from the honest one.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    no_reveal: bool,
+    bad_secret: bool,
+    payload: Option<[u8; 16]>,
+    rssi: Option<i32>,
+    snr: Option<i32>,
+    other_salt: bool,
+    late_witness: bool,
+    two_witnesses: bool,
+}
+
+/// Plays a slot: hearers commit one second in, everyone reveals after the witnesses' deadline.
+fn play(world: &mut World, slot: u64, round: Round) {
+    let start = world.start(slot);
+    let (secret, sent) = transmission(world, slot);
+    let secret = if round.bad_secret { [1; 32] } else { secret };
+    if !round.no_reveal {
+        let body =
+            RevealBody { slot, secret: Some(secret), salt: SALT, receptions: attest::Receptions::from_slice(&[]) };
+        world.say(SENDER, None, &Said::Reveal(body), [Some(start + 4_900); N]);
+    }
+    for hearer in HEARERS {
+        let lease = world.devices[SENDER].lease;
+        let payload = round.payload.unwrap_or(sent.payload);
+        let heard = [Reception { lease, payload, rssi: round.rssi.unwrap_or(-11_000), snr: round.snr.unwrap_or(500) }];
+        let receptions = attest::Receptions::from_slice(&heard);
+        let at = if round.late_witness { 3_001 } else { 1_000 };
+        if round.two_witnesses {
+            let guess = Said::Witness { slot, commitment: [8; 32] };
+            world.say(hearer, None, &guess, [Some(start + 900); N]);
+        }
+        let commitment = challenge::witness_commitment(receptions.iter(), &SALT);
+        world.say(hearer, None, &Said::Witness { slot, commitment }, [Some(start + at); N]);
+        let salt = if round.other_salt { [4; 16] } else { SALT };
+        let body = RevealBody { slot, secret: None, salt, receptions };
+        world.say(hearer, None, &Said::Reveal(body), [Some(start + 2_500); N]);
+    }
+}
+
+fn run(world: &mut World) -> Outcome {
+    let observed = world.observe(0);
+    world.compute(0, &observed).unwrap()
+}
+
+fn sender_verdict(outcome: &Outcome, slot: u64) -> Verdict {
+    outcome.verdicts.iter().find(|v| v.lease == 104 && v.slot == slot).unwrap().clone()
+}
+
+/// The sender's verdict when one slot is played this way.
+fn verdict(round: Round) -> (Verdict, Outcome) {
+    let mut world = World::new();
+    let slot = slot(&mut world);
+    play(&mut world, slot, round);
+    let outcome = run(&mut world);
+    (sender_verdict(&outcome, slot), outcome)
+}
+
+#[test]
+fn an_honest_round_passes_and_its_evidence_is_chained() {
+    let (verdict, outcome) = verdict(Round::default());
+    assert_eq!((verdict.outcome, verdict.reason), (1, 0));
+    let lease = outcome.leaves.iter().find(|leaf| leaf.lease == 104).unwrap();
+    assert!(!lease.evidenceRoot.is_zero());
+    assert!(outcome.verdicts.iter().all(|v| v.reason != Reason::FalseWitness.code()));
+    let places = outcome.state.devices.iter().filter(|device| device.location.is_some()).count();
+    assert_eq!((places, outcome.state.devices[0].chains.len()), (3, 1));
+}
+
+#[test]
+fn each_way_to_fail_has_its_reason() {
+    let cases = [
+        (Round { no_reveal: true, ..Round::default() }, Reason::NoReveal),
+        (Round { bad_secret: true, ..Round::default() }, Reason::BadSecret),
+        (Round { other_salt: true, ..Round::default() }, Reason::NotWitnessed),
+        (Round { rssi: Some(-13_701), ..Round::default() }, Reason::RssiBelowFloor),
+        (Round { snr: Some(-2_001), ..Round::default() }, Reason::SnrTooLow),
+        (Round { rssi: Some(-5_000), ..Round::default() }, Reason::RssiAboveFreeSpace),
+        (Round { late_witness: true, ..Round::default() }, Reason::TooFewWitnesses),
+        (Round { payload: Some([0; 16]), ..Round::default() }, Reason::TooFewWitnesses),
+    ];
+    for (round, reason) in cases {
+        let (verdict, _) = verdict(round);
+        assert_eq!((verdict.outcome, verdict.reason), (2, reason.code()), "{reason}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_second_witness_commitment_does_not_help() {
+    // The first one was a guess; the second, true one may not take its place.
+    let (verdict, _) = verdict(Round { two_witnesses: true, ..Round::default() });
+    assert_eq!(verdict.reason, Reason::NotWitnessed.code());
+}
+
+#[test]
+fn the_free_space_bound_is_exact_to_a_hundredth() {
+    let mut world = World::new();
+    let slot = slot(&mut world);
+    let (_, sent) = transmission(&mut world, slot);
+    let place = |world: &World, index: usize| world.devices[index].place.map(|p| (p.lat, p.lon)).unwrap();
+    // The nearer hearer decides: both report the same, and it may hear the most.
+    let metres = oracle_core::fixed::distance_m(place(&world, SENDER), place(&world, HEARERS[0]));
+    let loss = oracle_core::fixed::free_space_loss_cdb(metres, 868_100);
+    let limit = 1_600 - i64::from(sent.attenuation_db) * 100 + 600 - loss + 600;
+    for (rssi, outcome) in [(limit, 1), (limit + 1, 2)] {
+        let round = Round { rssi: Some(i32::try_from(rssi).unwrap()), ..Round::default() };
+        assert_eq!(verdict(round).0.outcome, outcome, "{rssi} against {limit}");
+    }
+}
+
+#[test]
+fn a_false_witness_pays_with_its_own_lease() {
+    let (verdict, outcome) = verdict(Round { payload: Some([0; 16]), ..Round::default() });
+    for lease in [105, 106] {
+        let false_ones = outcome.verdicts.iter().filter(|v| v.lease == lease && v.slot == verdict.slot);
+        let false_ones = false_ones.filter(|v| v.reason == Reason::FalseWitness.code());
+        assert_eq!(false_ones.map(|v| (v.outcome, v.measured)).collect::<Vec<_>>(), [(2, 104)]);
+    }
+    // Nothing is held against a hearer when the sender never proves what it sent.
+    let (_, outcome) = self::verdict(Round { payload: Some([0; 16]), no_reveal: true, ..Round::default() });
+    assert!(outcome.verdicts.iter().all(|v| v.reason != Reason::FalseWitness.code()));
+}
+
+#[test]
+fn without_commitment_or_place_nothing_is_proven() {
+    for (kind, reason) in [(5, Reason::NotCommitted), (3, Reason::NoLocation)] {
+        let mut world = World::new();
+        let slot = slot(&mut world);
+        play(&mut world, slot, Round::default());
+        for held in &mut world.held {
+            held.retain(|held| !(held.device == 4 && held.class as u8 == kind));
+        }
+        let outcome = run(&mut world);
+        assert_eq!(sender_verdict(&outcome, slot).reason, reason.code());
+    }
+}
+
+#[test]
+fn a_commitment_that_comes_after_its_first_slot_began_does_not_count() {
+    let mut world = World::new();
+    let slot = slot(&mut world);
+    play(&mut world, slot, Round::default());
+    let began = world.start(0);
+    for held in world.held.iter_mut().flatten().filter(|held| held.class == attest::Class::Commitment) {
+        held.arrival_ms = began;
+    }
+    assert_eq!(sender_verdict(&run(&mut world), slot).reason, Reason::NotCommitted.code());
+}
+
+#[test]
+fn a_wrong_place_is_told_apart_from_none() {
+    let mut world = World::new();
+    let slot = slot(&mut world);
+    play(&mut world, slot, Round::default());
+    for held in &mut world.held {
+        held.retain(|held| !(held.device == 4 && held.class == attest::Class::Boot));
+    }
+    let location = Some(attest::Location { lat: 1, lon: 1, salt: [9; 16] });
+    let body = Said::Boot(attest::BootBody { seed: [1; 16], firmware: [2; 32], location });
+    let at = world.start(0) - 100;
+    world.say(SENDER, None, &body, [Some(at); N]);
+    assert_eq!(sender_verdict(&run(&mut world), slot).reason, Reason::WrongLocation.code());
+}
+
+#[test]
+fn distance_limits_hold() {
+    for (near, far, reason) in [(5_000, 100_000, Reason::TooNear), (300, 1_000, Reason::TooFar)] {
+        let mut world = World::new();
+        world.policy.coverage.min_distance_m = near;
+        world.policy.coverage.max_distance_m = far;
+        let slot = slot(&mut world);
+        play(&mut world, slot, Round::default());
+        let verdict = sender_verdict(&run(&mut world), slot);
+        assert_eq!(verdict.reason, reason.code());
+        // The nearest hearer is 1,112 m away.
+        assert_eq!(verdict.measured, 1_112);
+    }
+}
+
+#[test]
+fn classes_are_numbered_once_and_ascending() {
+    let numbers: Vec<u8> = class::ALL.iter().map(|class| class.number()).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!(class::by_number(2).map(|class| class.name()), Some("coverage"));
+    assert!(class::by_number(3).is_none());
+}

@@ -1,0 +1,10 @@
+//! Whole epochs with real keys: what F decides, what the archive replays, the bytes that others rely on.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its assertions do")]
+
+mod archive;
+mod coverage;
+mod ingest;
+mod uptime;
+mod vectors;
+mod world;
