@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
+import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
+import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
+import {IDeviceRegistry, IERC4907} from "./interfaces/IDeviceRegistry.sol";
+import {Typed} from "./libraries/Typed.sol";
+
+/// @title DeviceRegistry
+/// @notice Devices as ERC-721 tokens whose use can be rented (ERC-4907), and the keys by which they attest.
+/// Leaves out: prices and money (`LeaseEscrow`); exact places, which are salted commitments here.
+contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
+    struct Use {
+        address user;
+        uint64 expires;
+        bool locked;
+    }
+
+    uint8 public constant ED25519 = 1;
+    uint8 public constant P_256 = 2;
+
+    ICommitteeRegistry public immutable registry;
+    /// @notice The escrow, the only one that may set a user while a lease runs. Set once.
+    address public escrow;
+    /// @notice Tokens minted so far; ids are 1 to this.
+    uint256 public minted;
+
+    mapping(uint256 tokenId => Device) private _devices;
+    mapping(uint256 tokenId => Use) private _uses;
+    /// @notice Token whose active key this is; zero = none.
+    mapping(bytes32 thumbprint => uint256 tokenId) public activeKey;
+    /// @notice Keys that never count again.
+    mapping(bytes32 thumbprint => bool) public revoked;
+    mapping(uint64 committee => mapping(uint64 term => uint64)) private _nextBatch;
+
+    /// @param owner_ Governance; only sets the escrow.
+    constructor(address owner_, ICommitteeRegistry registry_) ERC721("Plumbline Device", "PLUMB") Ownable(owner_) {
+        registry = registry_;
+    }
+
+    /// @notice Names the escrow, once.
+    function setEscrow(address escrow_) external onlyOwner {
+        if (escrow != address(0)) revert AlreadySet();
+        escrow = escrow_;
+        emit EscrowSet(escrow_);
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function register(
+        address to,
+        uint8 alg,
+        bytes calldata publicKey,
+        bytes calldata proof,
+        bytes32 locationCommitment,
+        uint8 class
+    ) external returns (uint256 tokenId) {
+        if (class == 0) revert BadClass();
+        tokenId = ++minted;
+        Device storage d = _devices[tokenId];
+        d.locationCommitment = locationCommitment;
+        d.class = class;
+        bytes32 print = _setKey(d, alg, publicKey, proof);
+        emit DeviceRegistered(tokenId, msg.sender, alg, publicKey, proof, locationCommitment, class);
+        if (alg == P_256) _activate(tokenId, d, print);
+        _mint(to, tokenId);
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function activateKeys(
+        uint64 committee,
+        uint64 term,
+        uint64 batch,
+        uint256[] calldata tokenIds,
+        bytes32[] calldata thumbprints,
+        bytes calldata certificate
+    ) external {
+        if (tokenIds.length == 0 || tokenIds.length != thumbprints.length) {
+            revert BadBatch();
+        }
+        bytes32 structHash = _takeBatch(committee, term, batch, keccak256(abi.encode(tokenIds, thumbprints)));
+        registry.verifyCertificate(committee, term, structHash, certificate);
+        for (uint256 i = 0; i < tokenIds.length; ++i) {
+            if (i != 0 && tokenIds[i] <= tokenIds[i - 1]) revert BadBatch();
+            _activateCertified(tokenIds[i], thumbprints[i]);
+        }
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function rotateKey(uint256 tokenId, uint8 alg, bytes calldata publicKey, bytes calldata proof) external {
+        _requireOwner(tokenId);
+        Device storage d = _devices[tokenId];
+        if (d.active) delete activeKey[d.thumbprint];
+        d.active = false;
+        bytes32 print = _setKey(d, alg, publicKey, proof);
+        emit DeviceKeyRotated(tokenId, msg.sender, alg, publicKey, proof);
+        if (alg == P_256) _activate(tokenId, d, print);
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function revoke(uint256 tokenId) external {
+        _requireOwner(tokenId);
+        Device storage d = _devices[tokenId];
+        // A key that never counted may be someone else's, named without proof: drop it here, burn it only if proven.
+        if (d.active) {
+            delete activeKey[d.thumbprint];
+            revoked[d.thumbprint] = true;
+        }
+        d.active = false;
+        emit DeviceKeyRevoked(tokenId, d.thumbprint);
+        d.thumbprint = 0;
+    }
+
+    /// @inheritdoc IERC4907
+    /// @dev While a lease runs only the escrow may; else the owner and those it approved.
+    function setUser(uint256 tokenId, address user, uint64 expires) external {
+        address owner = _requireOwned(tokenId);
+        Use storage use = _uses[tokenId];
+        bool byEscrow = msg.sender == escrow;
+        if (!byEscrow) {
+            if (use.locked && use.expires > block.timestamp) revert UseLocked(use.expires);
+            if (!_isAuthorized(owner, msg.sender, tokenId)) revert NotAllowed(msg.sender);
+        }
+        (use.user, use.expires, use.locked) = (user, expires, byEscrow && user != address(0));
+        emit UpdateUser(tokenId, user, expires);
+    }
+
+    /// @inheritdoc IERC4907
+    function userOf(uint256 tokenId) external view returns (address) {
+        Use storage use = _uses[tokenId];
+        return use.expires > block.timestamp ? use.user : address(0);
+    }
+
+    /// @inheritdoc IERC4907
+    function userExpires(uint256 tokenId) external view returns (uint256) {
+        return _uses[tokenId].expires;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function device(uint256 tokenId) external view returns (Device memory d) {
+        d = _devices[tokenId];
+        Use storage use = _uses[tokenId];
+        d.lockedUntil = use.locked ? use.expires : 0;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function isActive(uint256 tokenId) external view returns (bool) {
+        return _devices[tokenId].active;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function thumbprint(uint8 alg, bytes calldata publicKey) public pure returns (bytes32) {
+        if (alg == ED25519 && publicKey.length == 32) {
+            return sha256(abi.encodePacked(hex"a301012006215820", publicKey));
+        }
+        if (alg == P_256 && publicKey.length == 64) {
+            return sha256(abi.encodePacked(hex"a401022001215820", publicKey[:32], hex"225820", publicKey[32:]));
+        }
+        revert BadKey();
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function statement(address owner, uint8 alg, bytes calldata publicKey) public view returns (bytes memory) {
+        return abi.encodePacked("plumbline/device-key/v1", uint64(block.chainid), address(this), owner, alg, publicKey);
+    }
+
+    /// @inheritdoc ERC721
+    function supportsInterface(bytes4 id) public view override returns (bool) {
+        return id == type(IERC4907).interfaceId || super.supportsInterface(id);
+    }
+
+    /// @dev Stores the key's thumbprint; a P-256 proof is checked here, an Ed25519 one by the committee.
+    function _setKey(Device storage d, uint8 alg, bytes calldata publicKey, bytes calldata proof)
+        private
+        returns (bytes32 print)
+    {
+        print = thumbprint(alg, publicKey);
+        if (revoked[print]) revert KeyRevoked(print);
+        if (proof.length != 64) revert BadProof();
+        if (alg == P_256 && !_p256(sha256(statement(msg.sender, alg, publicKey)), publicKey, proof)) revert BadProof();
+        (d.thumbprint, d.alg) = (print, alg);
+    }
+
+    /// @dev Both forms of s are accepted, as everywhere in the protocol; OpenZeppelin's takes the low one only.
+    function _p256(bytes32 digest, bytes calldata key, bytes calldata proof) private view returns (bool) {
+        uint256 s = uint256(bytes32(proof[32:]));
+        if (s > P256.N / 2 && s < P256.N) s = P256.N - s;
+        return P256.verify(digest, bytes32(proof[:32]), bytes32(s), bytes32(key[:32]), bytes32(key[32:]));
+    }
+
+    /// @dev Uses the batch number up and returns what must be certified.
+    function _takeBatch(uint64 committee, uint64 term, uint64 batch, bytes32 listHash) private returns (bytes32) {
+        uint64 next = _nextBatch[committee][term];
+        if (batch < next) revert StaleBatch(batch, next);
+        _nextBatch[committee][term] = batch + 1;
+        return Typed.keyActivation(committee, term, registry.configDigest(committee, term), batch, listHash);
+    }
+
+    function _activate(uint256 tokenId, Device storage d, bytes32 print) private {
+        if (activeKey[print] != 0) revert KeyTaken(print);
+        activeKey[print] = tokenId;
+        d.active = true;
+        emit DeviceKeyActivated(tokenId, print);
+    }
+
+    function _activateCertified(uint256 tokenId, bytes32 print) private {
+        Device storage d = _devices[tokenId];
+        if (d.thumbprint != print || print == 0 || d.active || revoked[print] || activeKey[print] != 0) {
+            emit DeviceKeySkipped(tokenId, print);
+            return;
+        }
+        _activate(tokenId, d, print);
+    }
+
+    function _requireOwner(uint256 tokenId) private view {
+        if (_requireOwned(tokenId) != msg.sender) revert NotAllowed(msg.sender);
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
+import {IOperatorStake} from "./interfaces/IOperatorStake.sol";
+import {IStakeSource} from "./interfaces/IStakeSource.sol";
+import {Typed} from "./libraries/Typed.sol";
+import {MemberStatement} from "./Types.sol";
+
+/// @title OperatorStake
+/// @notice An ERC-20 bond per operator, slashed only for equivocation that anyone can check. Leaves out: delegation,
+/// jail, and every judgement about what is true.
+contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    struct Account {
+        uint128 bonded;
+        uint128 leaving;
+        uint64 availableAt;
+    }
+
+    /// @notice Part of a slashed bond that goes to whoever brought the proof: small, so that nobody reports itself.
+    uint256 public constant REWARD_BP = 1_000;
+
+    IERC20 public immutable token;
+    ICommitteeRegistry public immutable registry;
+    /// @inheritdoc IStakeSource
+    uint256 public immutable minimumStake;
+    /// @notice Most that one fault costs.
+    uint256 public immutable slashAmount;
+    /// @notice Seconds from `unbond` to `withdrawUnbonded`; longer than a dispute window plus the time to find a fault.
+    uint64 public immutable unbondingDelay;
+    /// @notice Where slashed bonds go, less the reward.
+    address public insurance;
+
+    mapping(address operator => Account) private _accounts;
+    /// @notice Rewards and insurance, not yet withdrawn.
+    mapping(address account => uint256) public rewards;
+    /// @notice Faults that were slashed already.
+    mapping(bytes32 fault => bool) public used;
+
+    event InsuranceSet(address insurance);
+
+    constructor(
+        address owner_,
+        IERC20 token_,
+        ICommitteeRegistry registry_,
+        address insurance_,
+        uint256 minimumStake_,
+        uint256 slashAmount_,
+        uint64 unbondingDelay_
+    ) Ownable(owner_) {
+        if (unbondingDelay_ == 0 || slashAmount_ == 0 || insurance_ == address(0)) {
+            revert BadSettings();
+        }
+        token = token_;
+        registry = registry_;
+        minimumStake = minimumStake_;
+        slashAmount = slashAmount_;
+        unbondingDelay = unbondingDelay_;
+        insurance = insurance_;
+        emit InsuranceSet(insurance_);
+    }
+
+    /// @notice Sets where slashed bonds go from now on. Governance only.
+    function setInsurance(address insurance_) external onlyOwner {
+        if (insurance_ == address(0)) revert BadSettings();
+        insurance = insurance_;
+        emit InsuranceSet(insurance_);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function bond(uint256 amount) external nonReentrant {
+        uint256 before = token.balanceOf(address(this));
+        token.safeTransferFrom(msg.sender, address(this), amount);
+        uint256 received = token.balanceOf(address(this)) - before;
+        if (received != amount || amount == 0 || amount > type(uint128).max) revert WrongAmount(received, amount);
+        _accounts[msg.sender].bonded += uint128(amount);
+        emit Bonded(msg.sender, amount);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function unbond(uint256 amount) external {
+        Account storage a = _accounts[msg.sender];
+        if (amount == 0 || amount > a.bonded) revert StakeTooLow(amount, a.bonded);
+        uint256 left = a.bonded - amount;
+        if (left != 0 && left < minimumStake) revert BelowMinimum(left, minimumStake);
+        a.bonded = uint128(left);
+        a.leaving += uint128(amount);
+        a.availableAt = uint64(block.timestamp) + unbondingDelay;
+        emit UnbondingStarted(msg.sender, amount, a.availableAt);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function withdrawUnbonded() external nonReentrant returns (uint256 amount) {
+        Account storage a = _accounts[msg.sender];
+        amount = a.leaving;
+        if (amount == 0) revert NothingToWithdraw();
+        if (a.availableAt > block.timestamp) revert StillUnbonding(a.availableAt);
+        a.leaving = 0;
+        emit Unbonded(msg.sender, amount);
+        token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function slash(
+        uint64 committee,
+        uint64 term,
+        MemberStatement calldata a,
+        bytes calldata signatureA,
+        MemberStatement calldata b,
+        bytes calldata signatureB
+    ) external returns (uint256 amount) {
+        if (a.instance != b.instance || a.phase != b.phase || a.view_ != b.view_ || a.value == b.value) {
+            revert NotAFault();
+        }
+        address member = ECDSA.recover(registry.hashTyped(Typed.hash(a)), signatureA);
+        if (member != ECDSA.recover(registry.hashTyped(Typed.hash(b)), signatureB)) revert SignersDiffer();
+        if (!registry.isMember(committee, term, member)) revert NotAMember(member);
+        bytes32 fault = keccak256(abi.encode(member, a.instance, a.phase, a.view_));
+        if (used[fault]) revert FaultUsed(fault);
+        used[fault] = true;
+        amount = _take(member);
+        uint256 reward = amount * REWARD_BP / 10_000;
+        rewards[msg.sender] += reward;
+        rewards[insurance] += amount - reward;
+        emit Slashed(member, a.instance, a.phase, a.view_, amount, reward);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function withdrawRewards() external nonReentrant returns (uint256 amount) {
+        amount = rewards[msg.sender];
+        if (amount == 0) revert NothingToWithdraw();
+        rewards[msg.sender] = 0;
+        emit Withdrawn(msg.sender, amount);
+        token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc IStakeSource
+    function stakeOf(address operator) external view returns (uint256) {
+        return _accounts[operator].bonded;
+    }
+
+    /// @inheritdoc IOperatorStake
+    function unbonding(address operator) external view returns (uint256 amount, uint64 availableAt) {
+        Account storage a = _accounts[operator];
+        return (a.leaving, a.availableAt);
+    }
+
+    /// @dev Takes up to `slashAmount`, from the bond first, then from what is leaving; never reverts for too little.
+    function _take(address member) private returns (uint256 amount) {
+        Account storage a = _accounts[member];
+        uint256 fromBond = a.bonded < slashAmount ? a.bonded : slashAmount;
+        uint256 rest = slashAmount - fromBond;
+        uint256 fromLeaving = a.leaving < rest ? a.leaving : rest;
+        a.bonded -= uint128(fromBond);
+        a.leaving -= uint128(fromLeaving);
+        amount = fromBond + fromLeaving;
+    }
+}

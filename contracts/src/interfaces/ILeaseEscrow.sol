@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {IReportConsumer} from "./IReportConsumer.sol";
+import {Leaf} from "../Types.sol";
+
+/// @notice A lessor's signed offer, EIP-712 domain {name "PlumblineEscrow", version "1", chainId, LeaseEscrow}.
+/// @param lessee Who may accept; zero = anyone.
+/// @param pricePerUnit Token base units per proven unit (for classes 1 and 2 a unit is one good second).
+/// @param maxUnitsPerSecond Bound on paid units per second of lease, whatever the committee signs.
+/// @param bond What the lessor puts up for service credits, in token base units.
+/// @param feeBp Committee's part of the lessor's pay, in basis points.
+/// @param minFee Least fee of the whole lease, in token base units.
+/// @param start Unix seconds; an offer accepted later starts when it is accepted.
+struct Offer {
+    uint256 tokenId;
+    address lessor;
+    address payee;
+    address lessee;
+    address token;
+    uint8 class;
+    uint64 committee;
+    uint32 stream;
+    bytes32 policyHash;
+    uint96 pricePerUnit;
+    uint96 maxUnitsPerSecond;
+    uint96 bond;
+    uint16 feeBp;
+    uint96 minFee;
+    uint64 start;
+    uint64 end;
+    uint64 nonce;
+    uint64 expiry;
+}
+
+/// @title Leases paid by proven service
+interface ILeaseEscrow is IReportConsumer {
+    /// @notice None, open, closed. A cancelled lease is closed.
+    enum State {
+        None,
+        Open,
+        Closed
+    }
+
+    /// @notice Why a claim paid nothing and was passed over.
+    enum Skip {
+        None,
+        NotOpen,
+        WrongLeaf,
+        NotProven,
+        Stale
+    }
+
+    /// @notice One claim of a batch.
+    struct ClaimItem {
+        uint64 lease;
+        uint64 epoch;
+        Leaf leaf;
+        bytes32[] proof;
+    }
+
+    /// @notice A lease as views give it. Amounts in base units of `token`.
+    /// @param paid Proven pay so far, fees included.
+    /// @param credit Service credit so far, out of the bond.
+    /// @param fee Committee's part of `paid` so far.
+    struct LeaseInfo {
+        State state;
+        uint256 tokenId;
+        address lessee;
+        address lessor;
+        address payee;
+        address token;
+        uint8 class;
+        uint64 committee;
+        uint32 stream;
+        bytes32 policyHash;
+        uint96 pricePerUnit;
+        uint96 maxUnitsPerSecond;
+        uint64 start;
+        uint64 end;
+        uint64 through;
+        uint256 deposited;
+        uint256 bond;
+        uint256 paid;
+        uint256 credit;
+        uint256 fee;
+    }
+
+    event LeaseOpened(
+        uint64 indexed lease,
+        uint256 indexed tokenId,
+        address indexed lessee,
+        address lessor,
+        uint8 class,
+        uint64 committee,
+        uint32 stream,
+        bytes32 policyHash,
+        uint64 start,
+        uint64 end,
+        uint96 pricePerUnit
+    );
+    event ToppedUp(uint64 indexed lease, address indexed from, uint256 amount);
+    /// @notice `units` are the lease's net proven units so far; `paid`, `credit` and `fee` what this claim added. The
+    /// fee is part of `paid`.
+    event Claimed(uint64 indexed lease, uint64 indexed epoch, uint128 units, uint256 paid, uint256 credit, uint256 fee);
+    /// @notice A claim of a batch paid nothing; the rest went on.
+    event ClaimSkipped(uint64 indexed lease, uint64 indexed epoch, Skip why);
+    /// @notice Proven pay ran out of funds; `shortfall` base units are owed and unfunded.
+    event FundsExhausted(uint64 indexed lease, uint256 shortfall);
+    /// @notice What the lease earned so far was booked to the accounts that may withdraw it.
+    event Collected(uint64 indexed lease, uint256 toPayee, uint256 toLessee, uint256 fee);
+    /// @notice The lease is over: `refunded` went back to the lessee, `bondReturned` to the lessor.
+    event LeaseClosed(uint64 indexed lease, uint256 refunded, uint256 bondReturned);
+    /// @notice Precedes LeaseClosed when a lease ends before its start.
+    event LeaseCancelled(uint64 indexed lease, address by);
+    event Withdrawn(address indexed token, address indexed account, uint256 amount);
+    event FeesWithdrawn(uint64 indexed committee, address indexed token, address treasury, uint256 amount);
+    event OfferNonceUsed(address indexed lessor, uint64 nonce);
+    event TokenSet(address indexed token, bool allowed, uint96 minFee);
+    event CommitteeSet(uint64 indexed committee, address treasury, uint16 feeBp);
+
+    error TokenNotAllowed(address token);
+    error OfferExpired(uint64 expiry);
+    error NonceUsed(address lessor, uint64 nonce);
+    error BadSignature();
+    error NotLessee(address caller);
+    error NotOwner(address lessor);
+    error BadOffer();
+    error DeviceNotActive(uint256 tokenId);
+    error DeviceLeased(uint256 tokenId, uint64 until);
+    error PolicyNotInForce(bytes32 policyHash);
+    error BadSettings();
+    error FeeTooLow();
+    error DepositTooLow(uint256 deposit, uint256 minimum);
+    error StreamFull(uint64 committee, uint32 stream);
+    error WrongAmount(uint256 received, uint256 expected);
+    error Skipped(Skip why);
+    error BatchTooLarge(uint256 size);
+    error NotFinal();
+    error TooEarly(uint256 earliest);
+    error NotParty(address caller);
+    error NotOpen(uint64 lease);
+    error NothingToWithdraw();
+    error NoTreasury(uint64 committee);
+
+    /// @notice Accepts an offer as msg.sender: takes `deposit` from the caller and the bond from the lessor (both by
+    /// allowance), and gives the caller the use of the device until the end of the lease.
+    function open(Offer calldata offer, bytes calldata signature, uint96 deposit) external returns (uint64 lease);
+
+    /// @notice The same with an ERC-2612 permit for the deposit; a permit used up by someone else does not matter as
+    /// long as the allowance is there.
+    function openWithPermit(
+        Offer calldata offer,
+        bytes calldata signature,
+        uint96 deposit,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external returns (uint64 lease);
+
+    /// @notice Adds funds to an open lease. Pay that found no funds is caught up by the next claim.
+    function topUp(uint64 lease, uint96 amount) external;
+
+    /// @notice Settles up to 1,024 leases. Items that cannot be settled are skipped with an event.
+    function claimBatch(ClaimItem[] calldata items) external;
+
+    /// @notice Books what an open lease has earned so far, so that it can be withdrawn. Closing does it too.
+    function collect(uint64 lease) external;
+
+    /// @notice Pays a final leaf and closes the lease. Final: of an epoch that ends at or after end + grace, and either
+    /// through the end of the lease or of an epoch that starts at or after end + grace.
+    function close(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external;
+
+    /// @notice Closes a lease for which no final leaf came until end + oracleTimeout. Unproven is unpaid.
+    function closeAfterTimeout(uint64 lease) external;
+
+    /// @notice Closes a lease whose stream has had no report for oracleTimeout. Unproven is unpaid; nobody is slashed.
+    function closeStalled(uint64 lease) external;
+
+    /// @notice Before the start, either party may go back; who does pays the minimum fee.
+    function cancel(uint64 lease) external;
+
+    /// @notice Takes back an unaccepted offer of msg.sender.
+    function revokeOffer(uint64 nonce) external;
+
+    /// @notice Pays out what msg.sender has in `token`.
+    function withdraw(address token) external returns (uint256 amount);
+
+    /// @notice Pays a committee's fees out to its treasury. Anyone may call.
+    function withdrawFees(uint64 committee, address token) external returns (uint256 amount);
+
+    /// @notice Booked and not yet withdrawn.
+    function claimable(address token, address account) external view returns (uint256);
+
+    /// @notice Booked and not yet withdrawn fees of a committee.
+    function fees(address token, uint64 committee) external view returns (uint256);
+
+    /// @notice A lease; all zeros for an unknown one.
+    function leaseInfo(uint64 lease) external view returns (LeaseInfo memory);
+
+    /// @notice Digest that the lessor signs.
+    function offerDigest(Offer calldata offer) external view returns (bytes32);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {IStakeSource} from "./IStakeSource.sol";
+import {MemberStatement} from "../Types.sol";
+
+/// @title Bonds of operators
+/// @notice Slashed for one thing only: two statements of one member that must not both exist.
+interface IOperatorStake is IStakeSource {
+    event Bonded(address indexed operator, uint256 amount);
+    event UnbondingStarted(address indexed operator, uint256 amount, uint64 availableAt);
+    event Unbonded(address indexed operator, uint256 amount);
+    /// @notice A fault proof was accepted; `amount` = `reward` + what went to the insurance.
+    event Slashed(
+        address indexed operator, bytes32 indexed instance, uint8 phase, uint32 view_, uint256 amount, uint256 reward
+    );
+    event Withdrawn(address indexed account, uint256 amount);
+
+    error WrongAmount(uint256 received, uint256 expected);
+    error BelowMinimum(uint256 left, uint256 minimum);
+    error StakeTooLow(uint256 asked, uint256 bonded);
+    error StillUnbonding(uint64 availableAt);
+    error NothingToWithdraw();
+    error NotAFault();
+    error SignersDiffer();
+    error NotAMember(address signer);
+    error FaultUsed(bytes32 fault);
+    error BadSettings();
+
+    /// @notice Adds to msg.sender's bond.
+    function bond(uint256 amount) external;
+
+    /// @notice Starts to take out part of the bond; it stays slashable until it is withdrawn. A second call restarts
+    /// the delay for the whole leaving amount.
+    function unbond(uint256 amount) external;
+
+    /// @notice Pays out what has finished unbonding.
+    function withdrawUnbonded() external returns (uint256 amount);
+
+    /// @notice Slashes the member of (committee, term) that signed both statements: same instance, phase and view,
+    /// different values. Each fault counts once. The caller earns a part.
+    function slash(
+        uint64 committee,
+        uint64 term,
+        MemberStatement calldata a,
+        bytes calldata signatureA,
+        MemberStatement calldata b,
+        bytes calldata signatureB
+    ) external returns (uint256 amount);
+
+    /// @notice Pays out rewards (and, for the insurance account, slashed bonds) of msg.sender.
+    function withdrawRewards() external returns (uint256 amount);
+
+    /// @notice Leaving, still slashable amount of an operator and when it is free.
+    function unbonding(address operator) external view returns (uint256 amount, uint64 availableAt);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity 0.8.37;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+/// @title What a lease pays
+/// @notice Pure functions of cumulative counters, so that a replayed, late or skipped claim cannot change the sum.
+/// Everything rounds against the one who is paid.
+/// @dev Unchecked: units fit 128 bits, seconds 40, prices, rates and amounts 96, basis points 16, so that no product
+/// here exceeds 232 bits (test_rule14).
+library LeaseMath {
+    uint256 internal constant BASIS_POINTS = 10_000;
+
+    /// @notice Pay owed for `units` proven over `elapsed` seconds, before looking at funds.
+    /// @param maxUnitsPerSecond Bound of what may count, whatever was signed.
+    function owed(uint256 units, uint256 elapsed, uint256 pricePerUnit, uint256 maxUnitsPerSecond)
+        internal
+        pure
+        returns (uint256)
+    {
+        unchecked {
+            return Math.min(units, maxUnitsPerSecond * elapsed) * pricePerUnit;
+        }
+    }
+
+    /// @notice Committee's part of `paid`: the basis points rounded down, at least `minFee`, never more than all.
+    function fee(uint256 paid, uint256 feeBp, uint256 minFee) internal pure returns (uint256) {
+        unchecked {
+            return Math.min(paid, Math.max(minFee, paid * feeBp / BASIS_POINTS));
+        }
+    }
+
+    /// @notice Service credit for `creditSeconds`, out of the bond.
+    function credit(uint256 creditSeconds, uint256 pricePerUnit, uint256 bond) internal pure returns (uint256) {
+        unchecked {
+            return Math.min(bond, creditSeconds * pricePerUnit);
+        }
+    }
+}
