@@ -48,7 +48,7 @@ contract ReportHub is IReportHub, Ownable2Step {
     mapping(uint64 committee => mapping(uint32 stream => Freeze)) private _freezes;
 
     /// @param owner_ Governance.
-    /// @param disputeWindow_ Seconds; at least 64 epochs must fit into it never, see `RingFull`.
+    /// @param disputeWindow_ Seconds; shorter than 64 epochs, or posting stops at `RingFull`.
     constructor(address owner_, ICommitteeRegistry registry_, address guardian_, uint64 disputeWindow_)
         Ownable(owner_)
     {

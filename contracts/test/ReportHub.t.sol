@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
+import {ReportHub} from "../src/ReportHub.sol";
 import {ICommitteeRegistry} from "../src/interfaces/ICommitteeRegistry.sol";
 import {IReportHub} from "../src/interfaces/IReportHub.sol";
 import {Header, Leaf, NewKey} from "../src/Types.sol";
@@ -212,6 +213,19 @@ contract ReportHubTest is World {
         _postActive(64, keccak256("new"));
         eq(hub.root(COMMITTEE, STREAM, 0), bytes32(0), "overwritten");
         eq(hub.root(COMMITTEE, STREAM, 64), keccak256("new"), "stored");
+    }
+
+    /// @notice A root still in its dispute window is never overwritten, or it could not be disabled any more.
+    function test_ring_neverOverwritesAnOpenWindow() public {
+        hub = new ReportHub(address(this), registry, GUARDIAN, 64 * EPOCH + 1);
+        _post(0, ROOT);
+        Header memory h = _header(64, ROOT);
+        bytes memory certificate = _certify(h, SECRET);
+        vm.warp(h.periodEnd);
+        vm.expectRevert(abi.encodeWithSelector(IReportHub.RingFull.selector, 64));
+        hub.post(h, certificate);
+        vm.warp(h.periodEnd + 1);
+        hub.post(h, certificate);
     }
 
     function test_leafProven_needsActiveRootAndProof() public {
