@@ -1,0 +1,132 @@
+//! The four functions that a node calls, and their calldata. A test holds them against `contracts/abi`.
+//! Leaves out: events (`oracle_core::registry` reads them).
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::sol_types::SolCall as _;
+use oracle_core::effect::Transmission;
+
+use crate::config;
+
+/// The contracts' side, kept apart from our own names.
+#[allow(missing_docs, clippy::too_many_arguments)]
+mod sol_types {
+    alloy::sol! {
+        struct Header {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            uint32 stream;
+            uint64 epoch;
+            uint64 periodStart;
+            uint64 periodEnd;
+            uint64 snapshotBlock;
+            bytes32 snapshotHash;
+            uint32 leafCount;
+            bytes32 leavesRoot;
+            bytes32 stateRoot;
+            bytes32 observationsHash;
+            bytes32 policyHash;
+            bytes32 previousHeader;
+            uint256 participation;
+        }
+        function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string endpoint);
+        function activate(uint64 committee, uint64 term, bytes groupKey, bytes32 shareRoot, bytes confirmation, bytes[] signatures, uint32[] indices);
+        function activateKeys(uint64 committee, uint64 term, uint64 batch, uint256[] tokenIds, bytes32[] thumbprints, bytes certificate);
+        function post(Header header, bytes certificate);
+    }
+}
+pub(super) use sol_types::{activateCall, activateKeysCall, postCall, registerCall};
+
+/// Where a transmission goes and what it says.
+#[must_use]
+pub fn calldata(chain: &config::Chain, committee: u64, term: u64, what: &Transmission) -> (Address, Vec<u8>) {
+    match what {
+        Transmission::Activate { group_key, share_root, confirmation, signatures } => {
+            let call = activateCall {
+                committee,
+                term,
+                groupKey: group_key.clone().into(),
+                shareRoot: *share_root,
+                confirmation: confirmation.clone().into(),
+                signatures: signatures.iter().map(|(_, signature)| Bytes::copy_from_slice(signature)).collect(),
+                indices: signatures.iter().map(|(index, _)| *index).collect(),
+            };
+            (chain.registry, call.abi_encode())
+        }
+        Transmission::ActivateKeys { batch, keys, certificate } => {
+            let call = activateKeysCall {
+                committee,
+                term,
+                batch: *batch,
+                tokenIds: keys.iter().map(|(token, _)| U256::from(*token)).collect(),
+                thumbprints: keys.iter().map(|(_, thumbprint)| B256::from(*thumbprint)).collect(),
+                certificate: certificate.clone().into(),
+            };
+            (chain.devices, call.abi_encode())
+        }
+        Transmission::Report { header, certificate } => {
+            let header = sol_types::Header {
+                committee: header.committee,
+                term: header.term,
+                configDigest: header.configDigest,
+                stream: header.stream,
+                epoch: header.epoch,
+                periodStart: header.periodStart,
+                periodEnd: header.periodEnd,
+                snapshotBlock: header.snapshotBlock,
+                snapshotHash: header.snapshotHash,
+                leafCount: header.leafCount,
+                leavesRoot: header.leavesRoot,
+                stateRoot: header.stateRoot,
+                observationsHash: header.observationsHash,
+                policyHash: header.policyHash,
+                previousHeader: header.previousHeader,
+                participation: header.participation,
+            };
+            (chain.hub, postCall { header, certificate: certificate.clone().into() }.abi_encode())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Selectors of all functions in an exported ABI; `None` when the file is not there.
+    fn selectors(contract: &str) -> Option<Vec<String>> {
+        let path = format!("{}/../contracts/abi/{contract}.json", env!("CARGO_MANIFEST_DIR"));
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let items = json.get("abi").unwrap_or(&json).as_array()?.clone();
+        let functions = items.iter().filter(|item| item["type"] == "function");
+        Some(functions.map(signature).collect())
+    }
+
+    fn signature(function: &serde_json::Value) -> String {
+        let inputs = function["inputs"].as_array().cloned().unwrap_or_default();
+        let types: Vec<String> = inputs.iter().map(kind).collect();
+        format!("{}({})", function["name"].as_str().unwrap_or_default(), types.join(","))
+    }
+
+    fn kind(input: &serde_json::Value) -> String {
+        let name = input["type"].as_str().unwrap_or_default();
+        let Some(parts) = input["components"].as_array() else { return name.to_owned() };
+        let parts: Vec<String> = parts.iter().map(kind).collect();
+        name.replacen("tuple", &format!("({})", parts.join(",")), 1)
+    }
+
+    #[test]
+    fn the_contracts_have_what_the_node_calls() {
+        let calls = [
+            ("CommitteeRegistry", registerCall::SIGNATURE),
+            ("CommitteeRegistry", activateCall::SIGNATURE),
+            ("DeviceRegistry", activateKeysCall::SIGNATURE),
+            ("ReportHub", postCall::SIGNATURE),
+        ];
+        for (contract, wanted) in calls {
+            match selectors(contract) {
+                Some(known) => assert!(known.iter().any(|s| s == wanted), "{contract} lacks {wanted}"),
+                None => println!("skipped: contracts/abi/{contract}.json is not there"),
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Verified once, stored once, receipted once; a flood of one device does not touch another.
+
+use super::*;
+use crate::keys::Secret;
+use crate::testing::Dir;
+use attest::{Body, Claims, Signer as _, SoftEd25519};
+
+const NETWORK: Network = [1; 8];
+
+fn message(signer: &SoftEd25519, seq: u64) -> Raw {
+    let claims = Claims { iat: None, nonce: None, boot: 1, seq, prev: [0; 16], body: Body::Heartbeat };
+    let mut buffer = [0; attest::MAX_MESSAGE];
+    let signed = attest::seal(signer, &NETWORK, &claims, &mut buffer).expect("sealed");
+    Raw { class: signed.class, kid: signer.public_key().kid(), bytes: signed.bytes.to_vec(), arrival_ms: 7 }
+}
+
+fn intake(dir: &Dir, signer: &SoftEd25519) -> Intake {
+    let store = Arc::new(Store::open(dir.path()).expect("open"));
+    let log = ReceiptLog::new(&Secret::new([2; 32]), store.receipt_head().expect("head"));
+    let intake = Intake::new(store, Metrics::new().expect("metrics"), NETWORK, log);
+    intake.set_keys(Keys::from([(signer.public_key().kid(), (5, signer.public_key()))]));
+    intake
+}
+
+#[test]
+fn a_batch_is_stored_once_and_duplicates_are_still_fine() {
+    let (dir, signer) = (Dir::new("intake"), SoftEd25519::from_seed([9; 32]));
+    let mut broken = message(&signer, 3);
+    if let Some(last) = broken.bytes.last_mut() {
+        *last ^= 1;
+    }
+    let batch = [message(&signer, 0), message(&signer, 1), message(&signer, 0), broken];
+    let root = {
+        let intake = intake(&dir, &signer);
+        let taken = intake.take(&batch).expect("disk");
+        assert_eq!(taken.new.len(), 2);
+        assert_eq!(taken.verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 3);
+        assert_eq!(taken.verdicts[3], Err(Reason::BadSignature));
+        assert_eq!(taken.receipts.map(|receipts| receipts.leaves.len()), Some(2));
+        intake.receipts_root()
+    };
+    // After a restart the same messages are known and the receipt log continues.
+    let intake = intake(&dir, &signer);
+    assert_eq!(intake.receipts_root(), root);
+    assert!(intake.take(&batch).expect("disk").new.is_empty());
+    assert_eq!(intake.take(&[message(&signer, 2)]).expect("disk").receipts.map(|receipts| receipts.batch), Some(1));
+}
+
+#[test]
+fn the_bucket_of_one_device_is_its_own() {
+    let mut rates = Rates::new(10);
+    let (noisy, quiet) = ([1u8; 8], [2u8; 8]);
+    let passed = (0..100).filter(|_| rates.admit(noisy, 1_000)).count();
+    assert_eq!(passed, 20, "a burst of twice the rate");
+    assert!(rates.admit(quiet, 1_000));
+    assert!(!rates.admit(noisy, 1_050) && rates.admit(noisy, 1_150));
+}

@@ -1,0 +1,126 @@
+//! Every metric of a node, in one struct and one table: name, kind, labels and help. docs/metrics.md is written from it.
+//! Leaves out: who counts (each room counts what it does), and alerts.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    kind: &'static str,
+    label: &'static str,
+    help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($field:ident: $kind:ident($name:literal, $label:literal, $help:literal);)*) => {
+        /// Every metric of a node.
+        #[derive(Clone, Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: metrics!(@type $kind),)*
+        }
+
+        const TABLE: &[Row] = &[$(Row { name: $name, kind: stringify!($kind), label: $label, help: $help },)*];
+
+        impl Metrics {
+            /// Makes and registers all of them.
+            ///
+            /// # Errors
+            /// Two metrics with one name: a mistake in the table.
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(
+                    let $field = metrics!(@make $kind, $name, $label, $help)?;
+                    registry.register(Box::new($field.clone()))?;
+                )*
+                Ok(Self { registry, $($field,)* })
+            }
+        }
+    };
+    (@type counter) => { IntCounter };
+    (@type counters) => { IntCounterVec };
+    (@type gauge) => { IntGauge };
+    (@type histogram) => { Histogram };
+    (@make counter, $name:literal, $label:literal, $help:literal) => { IntCounter::new($name, $help) };
+    (@make gauge, $name:literal, $label:literal, $help:literal) => { IntGauge::new($name, $help) };
+    (@make counters, $name:literal, $label:literal, $help:literal) => {
+        IntCounterVec::new(Opts::new($name, $help), &[$label])
+    };
+    (@make histogram, $name:literal, $label:literal, $help:literal) => {
+        Histogram::with_opts(HistogramOpts::new($name, $help).buckets(SECONDS.to_vec()))
+    };
+}
+
+/// Buckets of every duration, seconds.
+const SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+metrics! {
+    evidence_stored: counter("oracle_evidence_stored_total", "", "Messages verified and made durable.");
+    evidence_duplicates: counter("oracle_evidence_duplicates_total", "", "Messages that verify and were held already.");
+    evidence_refused: counters("oracle_evidence_refused_total", "reason", "Messages that were not stored, by reason (docs/reasons.md).");
+    evidence_durable_seconds: histogram("oracle_evidence_durable_seconds", "", "Time from a message's arrival to its durable write.");
+    mqtt_connected: gauge("oracle_mqtt_connected", "", "Brokers connected now.");
+    mqtt_stale_acks: counter("oracle_mqtt_stale_acks_total", "", "Acknowledgements dropped because their connection had ended.");
+    peers_connected: gauge("oracle_peers_connected", "", "Members connected now, this node not counted.");
+    gossip_received: counters("oracle_gossip_received_total", "outcome", "Broadcasts received, by outcome: accepted, malformed, over_rate.");
+    pulls_bad: counter("oracle_pulls_bad_total", "", "Answers to pulls whose bytes did not fit the id asked for.");
+    core_step_seconds: histogram("oracle_core_step_seconds", "", "Time of one step of the core with its effects.");
+    core_notes: counters("oracle_core_notes_total", "code", "Notes of the core for the operator, by code.");
+    epoch_decided: gauge("oracle_epoch_decided", "", "Last epoch decided here; -1 before any.");
+    epoch_certified: gauge("oracle_epoch_certified", "", "Last epoch with a certificate here; -1 before any.");
+    epoch_posted: gauge("oracle_epoch_posted", "", "Last epoch seen posted on the chain; -1 before any.");
+    slot_current: gauge("oracle_slot_current", "", "Slot by this node's clock; -1 before genesis.");
+    beacons_recovered: counter("oracle_beacons_recovered_total", "", "Beacon certificates recovered or received in time to publish.");
+    chain_block: gauge("oracle_chain_block", "", "Last finalized block folded.");
+    chain_errors: counter("oracle_chain_errors_total", "", "Failed calls to the chain's endpoint.");
+    outbox_items: gauge("oracle_outbox_items", "", "Transmissions not yet final on the chain.");
+    outbox_sent: counter("oracle_outbox_sent_total", "", "Transactions sent.");
+}
+
+impl Metrics {
+    /// Prometheus text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// docs/metrics.md.
+    #[must_use]
+    pub fn document() -> String {
+        let mut page = String::from(
+            "# Metrics\n\nWritten from `oracle-node/src/metrics.rs` by its test (`make bless`). Served at `/metrics`.\n\n\
+             | name | kind | label | meaning |\n|---|---|---|---|\n",
+        );
+        for row in TABLE {
+            let kind = if row.kind == "counters" { "counter" } else { row.kind };
+            let label = if row.label.is_empty() { "–" } else { row.label };
+            page.push_str(&format!("| `{}` | {kind} | {label} | {} |\n", row.name, row.help));
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_metrics_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+        if std::env::var_os("PLUMBLINE_BLESS").is_some() {
+            std::fs::write(&path, Metrics::document()).expect("written");
+        }
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(page, Metrics::document(), "run: make bless");
+    }
+
+    #[test]
+    fn every_metric_is_served_once() {
+        let metrics = Metrics::new().expect("unique names");
+        metrics.evidence_refused.with_label_values(&["MALFORMED"]).inc();
+        metrics.epoch_decided.set(-1);
+        let text = metrics.text();
+        assert!(text.contains("oracle_evidence_refused_total{reason=\"MALFORMED\"} 1"));
+        assert!(text.contains("oracle_epoch_decided -1"));
+    }
+}

@@ -1,0 +1,245 @@
+//! Evidence from devices over MQTT 3.1.1, QoS 1, acknowledged only after the durable write. The only file that knows
+//! rumqttc, with `mqtt/`. Every broker has a connection of its own; acknowledgements of an ended one are dropped, since a
+//! late one could acknowledge another, unstored message. Leaves out: judging and storing (`intake`), the payloads of what
+//! is published (`downlink`).
+
+mod batch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use oracle_core::reason::Reason;
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
+use tokio::sync::mpsc;
+
+use crate::config::Broker;
+use crate::intake::{Intake, Rates, Raw, Told};
+use crate::metrics::Metrics;
+
+/// Requests (acknowledgements, publications) waiting for one connection.
+const REQUESTS_MAX: usize = 8_192;
+/// Messages waiting for the batch worker, over all brokers.
+const DELIVERIES_MAX: usize = 2_048;
+/// Longest packet taken off the wire; longer than any evidence, so that an oversized message is counted, not fatal.
+const PACKET_BYTES_MAX: usize = 256 << 10;
+/// Longest pause between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the devices' side needs to know.
+#[derive(Debug)]
+pub struct Setup {
+    /// Brokers to connect to.
+    pub brokers: Vec<Broker>,
+    /// Client id; the same after a restart, so that the broker keeps the session.
+    pub client_id: String,
+    /// User name and password.
+    pub login: Option<(String, String)>,
+    /// Messages of one device per second.
+    pub messages_per_second: u32,
+    /// The door to the store.
+    pub intake: Arc<Intake>,
+    /// Where durable batches are told.
+    pub durable: mpsc::Sender<Told>,
+    /// Real time, unix ms.
+    pub clock: fn() -> u64,
+    /// The node's metrics.
+    pub metrics: Metrics,
+}
+
+/// A message on its way to the store, with the right to acknowledge it.
+#[derive(Debug)]
+struct Delivery {
+    raw: Raw,
+    ack: Ack,
+}
+
+/// The right to acknowledge one message on the connection that brought it.
+#[derive(Debug)]
+struct Ack {
+    link: Arc<Link>,
+    connection: u64,
+    publish: Publish,
+}
+
+/// One broker's connection, as everyone but its own task sees it.
+#[derive(Debug)]
+struct Link {
+    client: AsyncClient,
+    /// Bumped whenever a connection begins or ends.
+    connection: AtomicU64,
+    connected: AtomicBool,
+    stale: prometheus::IntCounter,
+}
+
+impl Ack {
+    /// Acknowledges, unless the connection that brought the message is gone.
+    fn send(self) {
+        if self.link.connection.load(Ordering::Acquire) != self.connection {
+            self.link.stale.inc();
+            return;
+        }
+        // A full queue loses the acknowledgement: the broker delivers the message again.
+        if self.link.client.try_ack(&self.publish).is_err() {
+            tracing::warn!("an acknowledgement found its queue full; the message will come again");
+        }
+    }
+}
+
+/// Publishes to every connected broker.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    links: Vec<Arc<Link>>,
+    retained: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+}
+
+impl Publisher {
+    /// Publishes once. QoS 0: what devices need again is retained, and every member publishes the beacon.
+    pub fn publish(&self, topic: &str, payload: &[u8]) {
+        self.send(topic, payload, false);
+    }
+
+    /// Publishes as the topic's retained message, now if it changed and again on every new connection.
+    pub fn retain(&self, topic: &str, payload: &[u8]) {
+        let old =
+            self.retained.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), payload.to_vec());
+        if old.as_deref() != Some(payload) {
+            self.send(topic, payload, true);
+        }
+    }
+
+    fn send(&self, topic: &str, payload: &[u8], retain: bool) {
+        for link in self.links.iter().filter(|link| link.connected.load(Ordering::Acquire)) {
+            if link.client.try_publish(topic, QoS::AtMostOnce, retain, payload).is_err() {
+                tracing::debug!(topic, "a publication found its queue full");
+            }
+        }
+    }
+}
+
+/// Connects to every broker and starts the batch worker. Everything ends when `durable` closes.
+#[must_use]
+pub fn start(setup: Setup) -> Publisher {
+    let (deliveries, receiver) = mpsc::channel(DELIVERIES_MAX);
+    let retained = Arc::new(Mutex::new(BTreeMap::new()));
+    let mut links = Vec::new();
+    for broker in &setup.brokers {
+        let mut options = MqttOptions::new(setup.client_id.clone(), broker.host.clone(), broker.port);
+        options.set_clean_session(false);
+        options.set_manual_acks(true);
+        options.set_keep_alive(Duration::from_secs(15));
+        options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+        if let Some((user, password)) = &setup.login {
+            options.set_credentials(user, password);
+        }
+        let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
+        let stale = setup.metrics.mqtt_stale_acks.clone();
+        let link = Arc::new(Link { client, connection: AtomicU64::new(0), connected: AtomicBool::new(false), stale });
+        links.push(Arc::clone(&link));
+        let connection = Connection {
+            link,
+            broker: format!("{}:{}", broker.host, broker.port),
+            rates: Rates::new(setup.messages_per_second),
+            intake: Arc::clone(&setup.intake),
+            deliveries: deliveries.clone(),
+            retained: Arc::clone(&retained),
+            clock: setup.clock,
+            metrics: setup.metrics.clone(),
+        };
+        tokio::spawn(connection.run(events));
+    }
+    tokio::spawn(batch::run(receiver, setup.intake, setup.durable, setup.clock, setup.metrics));
+    Publisher { links, retained }
+}
+
+/// The task of one broker.
+struct Connection {
+    link: Arc<Link>,
+    broker: String,
+    rates: Rates<[u8; 8]>,
+    intake: Arc<Intake>,
+    deliveries: mpsc::Sender<Delivery>,
+    retained: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    clock: fn() -> u64,
+    metrics: Metrics,
+}
+
+impl Connection {
+    async fn run(mut self, mut events: EventLoop) {
+        let (mut pause, mut complained) = (Duration::from_millis(100), false);
+        while !self.deliveries.is_closed() {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(ack))) => {
+                    pause = Duration::from_millis(100);
+                    self.connected(ack.session_present);
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => self.received(publish).await,
+                Ok(_) => {}
+                Err(error) => {
+                    let was_connected = self.link.connected.swap(false, Ordering::AcqRel);
+                    if was_connected {
+                        self.link.connection.fetch_add(1, Ordering::AcqRel);
+                        self.metrics.mqtt_connected.dec();
+                    }
+                    if was_connected || !std::mem::replace(&mut complained, true) {
+                        tracing::warn!(broker = self.broker, %error, "no connection to the broker; trying on");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn connected(&self, session_present: bool) {
+        self.link.connection.fetch_add(1, Ordering::AcqRel);
+        if !self.link.connected.swap(true, Ordering::AcqRel) {
+            self.metrics.mqtt_connected.inc();
+        }
+        tracing::info!(broker = self.broker, session_present, "connected to the broker");
+        if !session_present && self.link.client.try_subscribe(attest::UP_FILTER, QoS::AtLeastOnce).is_err() {
+            tracing::error!(broker = self.broker, "the subscription could not be queued");
+        }
+        let again: Vec<(String, Vec<u8>)> = self
+            .retained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(t, p)| (t.clone(), p.clone()))
+            .collect();
+        let client = self.link.client.clone();
+        tokio::spawn(async move {
+            for (topic, payload) in again {
+                if client.publish(topic, QoS::AtMostOnce, true, payload).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Cheap refusals first; only then is a message worth a signature check.
+    async fn received(&mut self, publish: Publish) {
+        let now = (self.clock)();
+        let refusal = match attest::parse_topic_up(&publish.topic) {
+            None => Err(Reason::Malformed),
+            Some(_) if publish.payload.len() > attest::MAX_MESSAGE => Err(Reason::TooLong),
+            Some((_, kid)) if !self.rates.admit(kid, now) => Err(Reason::TooMany),
+            Some((class, kid)) => Ok(Raw { class, kid, bytes: publish.payload.to_vec(), arrival_ms: now }),
+        };
+        let connection = self.link.connection.load(Ordering::Acquire);
+        let ack = Ack { link: Arc::clone(&self.link), connection, publish };
+        match refusal {
+            Ok(raw) => {
+                // The worker never waits for this task, so waiting for the worker cannot deadlock.
+                let _ = self.deliveries.send(Delivery { raw, ack }).await;
+            }
+            Err(reason) => {
+                self.intake.refuse(reason);
+                ack.send();
+            }
+        }
+    }
+}

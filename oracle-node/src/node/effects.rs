@@ -1,0 +1,258 @@
+//! The hands of the node: each effect of the core carried out, in order, and the fold of the chain followed.
+//! Leaves out: why (`oracle_core`), the loop (`node`).
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use oracle_core::collect;
+use oracle_core::effect::{CertifiedReport, Content, Effect, Input, Transmission};
+use oracle_core::ingest;
+use oracle_core::limits::PULL_ITEMS_MAX;
+use oracle_core::oracle::Status;
+use oracle_core::policy::Policy;
+use oracle_core::registry::Registry;
+use oracle_core::report::header_digest;
+use oracle_core::term::Term;
+use oracle_core::wire::{Hash, Message};
+use tokio::sync::{mpsc, watch};
+
+use super::MaybePublisher;
+use crate::board::Board;
+use crate::chain::View;
+use crate::downlink;
+use crate::gossip::Command;
+use crate::intake::{Intake, Taken};
+use crate::metrics::Metrics;
+use crate::store::{Said, Store, StoreError, StoredReport, spoken};
+
+/// A member's offer is looked at after this: most messages come by the broker meanwhile.
+const OFFER_PATIENCE: Duration = Duration::from_millis(150);
+
+/// Ids remembered as awaited at most.
+const WANTED_MAX: usize = 131_072;
+
+/// Ids that the core waits for.
+pub(super) type Wanted = Arc<Mutex<BTreeSet<[u8; 32]>>>;
+
+/// Everything that effects need.
+pub(super) struct Hands {
+    pub(super) me: u32,
+    pub(super) term: Term,
+    pub(super) policy: Policy,
+    pub(super) stream: u32,
+    pub(super) store: Arc<Store>,
+    pub(super) metrics: Metrics,
+    pub(super) board: Arc<Board>,
+    pub(super) view: watch::Receiver<View>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) gossip: mpsc::Sender<Command>,
+    pub(super) publisher: MaybePublisher,
+    pub(super) owed: mpsc::Sender<(u64, Transmission)>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) wanted: Wanted,
+    /// The fold whose device keys are in force here.
+    pub(super) keys_of: Option<Arc<Registry>>,
+}
+
+impl Hands {
+    /// Carries out one effect; returns when it is done or safely on its way.
+    pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), StoreError> {
+        match effect {
+            Effect::Persist(record) => self.store.persist(&record)?,
+            Effect::Broadcast(bytes) => self.broadcast(bytes)?,
+            Effect::Direct { to, bytes } => self.command(Command::Direct { to, bytes }),
+            Effect::Fetch { ids, holders } => self.fetch(ids, holders),
+            Effect::Observe { epoch } => self.observe(epoch),
+            Effect::Serve(contents) => self.store.serve(&contents)?,
+            Effect::Beacon { slot, certificate } => {
+                self.metrics.beacons_recovered.inc();
+                if let Some(publisher) = &self.publisher {
+                    publisher.publish(attest::BEACON_TOPIC, &downlink::beacon(slot, &certificate));
+                }
+            }
+            Effect::Certified(report) => self.certified(&report)?,
+            Effect::Transmit { not_before, what } => {
+                if self.owed.try_send((not_before, what)).is_err() {
+                    tracing::error!("the outbox does not keep up; a transmission is left to the other members");
+                }
+            }
+            Effect::Note { code, text } => {
+                self.metrics.core_notes.with_label_values(&[code]).inc();
+                tracing::warn!(code, "{text}");
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, command: Command) {
+        if self.gossip.try_send(command).is_err() {
+            tracing::warn!("the network does not keep up; a message was dropped (it is sent again)");
+        }
+    }
+
+    /// The last gate before speaking: nothing leaves that contradicts what left before.
+    fn broadcast(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let message = Message::decode(&bytes).ok();
+        let own = message.as_ref().and_then(spoken).filter(|statement| statement.member == self.me);
+        if let Some(statement) = own
+            && self.store.note_statement(statement)? == Said::Contradicts
+        {
+            self.metrics.core_notes.with_label_values(&["contradiction_withheld"]).inc();
+            tracing::error!(
+                ?statement,
+                "withheld: this node has said something else before; stop it and keep its store"
+            );
+            return Ok(());
+        }
+        self.command(Command::Broadcast(bytes));
+        Ok(())
+    }
+
+    fn fetch(&self, ids: Vec<[u8; 32]>, holders: Vec<u32>) {
+        let mut waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > WANTED_MAX {
+            // What nobody could give by now is asked for again by the core if it still matters.
+            waiting.clear();
+        }
+        waiting.extend(&ids);
+        drop(waiting);
+        let (store, inputs, gossip) = (Arc::clone(&self.store), self.inputs.clone(), self.gossip.clone());
+        let wanted = Arc::clone(&self.wanted);
+        tokio::task::spawn_blocking(move || {
+            let (mut found, mut missing) = (Vec::<Content>::new(), Vec::new());
+            for id in ids {
+                match store.content(&id) {
+                    Ok(Some(content)) => found.push(content),
+                    Ok(None) => missing.push(id),
+                    Err(error) => tracing::error!(%error, "content could not be read"),
+                }
+            }
+            if !found.is_empty() {
+                let mut waiting = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                for content in &found {
+                    waiting.remove(&content.id);
+                }
+                drop(waiting);
+                // The node ends when this fails.
+                let _ = inputs.blocking_send(Input::Content(found));
+            }
+            if !missing.is_empty() {
+                let _ = gossip.try_send(Command::Pull { ids: missing, holders });
+            }
+        });
+    }
+
+    fn observe(&self, epoch: u64) {
+        let (term, policy) = (self.term.clone(), self.policy.clone());
+        let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
+        let registry = Arc::clone(&self.view.borrow().registry);
+        tokio::task::spawn_blocking(move || {
+            let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
+            let items = match store.arrivals(from, to) {
+                Ok(items) => items,
+                Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
+            };
+            let classes = registry.devices().iter().map(|(token, device)| (*token, device.class)).collect();
+            let buckets = collect::buckets(&term, &policy, &classes, epoch, &items);
+            tracing::info!(epoch, messages = items.len(), devices = buckets.len(), "observed");
+            let _ = inputs.blocking_send(Input::Observed { epoch, buckets, receipts_root: intake.receipts_root() });
+        });
+    }
+
+    fn certified(&self, report: &CertifiedReport) -> Result<(), StoreError> {
+        let epoch = report.header.epoch;
+        let digest = header_digest(&self.term, &report.header).0;
+        let stored = StoredReport::of(report, self.stream, epoch, digest);
+        self.store.put_report(&stored, &report.bundle)?;
+        tracing::info!(
+            epoch,
+            leases = report.outcome.leaves.len(),
+            void_slots = report.outcome.void_slots.len(),
+            "report certified"
+        );
+        let Some(publisher) = &self.publisher else { return Ok(()) };
+        let registry = Arc::clone(&self.view.borrow().registry);
+        for (device, access) in downlink::access(report) {
+            if let Some(record) = registry.devices().get(&device) {
+                let topic = attest::topic_down(attest::Down::Access, &record.key.kid());
+                publisher.retain(&topic, &downlink::encode(&access));
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch is durable: its devices get receipts, the core what it waited for, the members an offer.
+    pub(super) fn on_durable(&self, taken: Taken) {
+        let registry = Arc::clone(&self.view.borrow().registry);
+        if let (Some(publisher), Some(batch)) = (&self.publisher, &taken.receipts) {
+            for (device, receipts) in downlink::receipts(self.me, &taken.new, batch) {
+                if let Some(record) = registry.devices().get(&device) {
+                    let topic = attest::topic_down(attest::Down::Receipt, &record.key.kid());
+                    publisher.publish(&topic, &downlink::encode(&receipts));
+                }
+            }
+        }
+        let mut waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let awaited = taken.new.iter().filter(|item| waiting.remove(&*item.id));
+        let contents: Vec<Content> =
+            awaited.map(|item| Content { id: *item.id, class: item.class, bytes: item.bytes.to_vec() }).collect();
+        drop(waiting);
+        if !contents.is_empty() && self.inputs.try_send(Input::Content(contents)).is_err() {
+            tracing::warn!("the core does not keep up; content is fetched again");
+        }
+        if taken.announce {
+            let ids: Vec<Hash> = taken.new.iter().map(|item| item.id).collect();
+            self.command(Command::Broadcast(Message::Have(ids).encode()));
+        }
+    }
+
+    /// A member offers evidence: after a while, what is still missing is pulled.
+    pub(super) fn offered(&self, from: u32, mut ids: Vec<Hash>) {
+        ids.truncate(PULL_ITEMS_MAX);
+        let (store, gossip) = (Arc::clone(&self.store), self.gossip.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(OFFER_PATIENCE).await;
+            let lacking = tokio::task::spawn_blocking(move || {
+                ids.iter().map(|id| **id).filter(|id| matches!(store.has_evidence(id), Ok(false))).collect::<Vec<_>>()
+            });
+            if let Ok(ids) = lacking.await
+                && !ids.is_empty()
+            {
+                let _ = gossip.send(Command::Pull { ids, holders: vec![from] }).await;
+            }
+        });
+    }
+
+    /// Takes over device keys and lease hints from the fold, when it changed.
+    pub(super) fn follow_registry(&mut self) {
+        let registry = Arc::clone(&self.view.borrow().registry);
+        if self.keys_of.as_ref().is_some_and(|known| Arc::ptr_eq(known, &registry)) {
+            return;
+        }
+        self.intake.set_keys(ingest::keys(&registry.snapshot()));
+        if let Some(publisher) = &self.publisher {
+            let committee = self.term.scope.committee;
+            for (token, hints) in downlink::lease_hints(&registry, committee, self.stream, self.policy.challenge_p) {
+                if let Some(record) = registry.devices().get(&token) {
+                    let topic = attest::topic_down(attest::Down::Lease, &record.key.kid());
+                    publisher.retain(&topic, &downlink::encode(&hints));
+                }
+            }
+        }
+        self.keys_of = Some(registry);
+    }
+
+    /// Shows the core's status on the board and in the metrics.
+    pub(super) fn show(&self, status: Status) {
+        let gauge = |value: Option<u64>| value.and_then(|v| i64::try_from(v).ok()).unwrap_or(-1);
+        self.metrics.epoch_decided.set(gauge(status.last_decided));
+        self.metrics.epoch_certified.set(gauge(status.last_certified));
+        self.metrics.epoch_posted.set(gauge(status.last_posted));
+        self.metrics.slot_current.set(gauge(status.slot));
+        self.board.update(|live| {
+            live.status = Some(status);
+            live.updated_ms = super::now_ms();
+        });
+    }
+}

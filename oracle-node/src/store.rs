@@ -1,0 +1,247 @@
+//! Everything durable, in one RocksDB: the only file that knows RocksDB. Each column family has its own small interface
+//! beside it: `evidence` (with the receipt log), `reports`, and here the journal, blobs, chain log and outbox.
+//! Leaves out: what the bytes of the journal mean (`oracle-core`), and retention: nothing is deleted but outbox items.
+
+mod evidence;
+mod reports;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use oracle_core::effect::{Content, Journal, Record};
+use oracle_core::observation::blob_hash;
+use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+
+pub use evidence::{Evidence, ReceiptBatch, ReceiptLeaf, ReceiptPlace};
+pub use reports::{StoredReport, StoredVerdict};
+pub use statements::{Listed, Said, spoken};
+
+/// Column families; docs: oracle-node/README.md.
+const EVIDENCE: &str = "evidence";
+const RECEIPTS: &str = "receipts";
+const JOURNAL: &str = "journal";
+const ROUNDS: &str = "rounds";
+const REPORTS: &str = "reports";
+const OUTBOX: &str = "outbox";
+const CHAIN: &str = "chain";
+const STATEMENTS: &str = "statements";
+const FAMILIES: [&str; 8] = [EVIDENCE, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS];
+
+/// A failed disk, or bytes on it that this version did not write. Never caused by a peer's or a device's input.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no.
+    #[error("store: {0}")]
+    Rocks(#[from] rocksdb::Error),
+    /// The folder cannot be made private.
+    #[error("store: {path} cannot be made readable by its owner only: {source}")]
+    Private {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A value does not decode: another version wrote it, or the disk lies.
+    #[error("store: the {family} record {key} is damaged or of another version")]
+    Damaged {
+        /// Column family.
+        family: &'static str,
+        /// Hex of the key.
+        key: String,
+    },
+}
+
+/// The durable memory of one node. Cheap to share behind an `Arc`; every method may block on the disk.
+pub struct Store {
+    db: DB,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.db.path().display())
+    }
+}
+
+impl Store {
+    /// Opens the store in a folder, making it when missing. A second process on the same folder is refused.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or is in use.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_keep_log_file_num(4);
+        options.set_max_total_wal_size(64 << 20);
+        let store = Self { db: DB::open_cf(&options, path, FAMILIES)? };
+        // The journal holds the key share: nobody but the node's user may look inside.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(path, private).map_err(|source| StoreError::Private { path: path.into(), source })?;
+        Ok(store)
+    }
+
+    /// A family that `open` made; a missing one is a broken invariant of this file.
+    fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
+        self.db.cf_handle(name).ok_or_else(|| damaged(name, b""))
+    }
+
+    fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    fn put_synced(&self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(name)?, key, value);
+        self.write_synced(batch)
+    }
+
+    fn get(&self, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.db.get_cf(self.family(name)?, key)?)
+    }
+
+    /// Every pair whose key is at least `from`, ascending, until `take` says stop (`false`).
+    fn scan(
+        &self,
+        name: &'static str,
+        from: &[u8],
+        mut take: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        for pair in self.db.iterator_cf(self.family(name)?, IteratorMode::From(from, Direction::Forward)) {
+            let (key, value) = pair?;
+            if !take(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a record of the core durable before returning.
+    ///
+    /// # Errors
+    /// A failed disk; the caller must stop, since the core counts on the record.
+    pub fn persist(&self, record: &Record) -> Result<(), StoreError> {
+        self.put_synced(JOURNAL, &record.key, &record.value)
+    }
+
+    /// Every record of the core, ascending by key: what a restart gives back.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn journal(&self) -> Result<Journal, StoreError> {
+        let mut journal = Journal::new();
+        self.scan(JOURNAL, b"", |key, value| {
+            journal.push(Record { key: key.to_vec(), value: value.to_vec() });
+            true
+        })?;
+        Ok(journal)
+    }
+
+    /// Keeps blobs (buckets, observation bodies) where pulls find them; durable before returning.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn serve(&self, blobs: &[Content]) -> Result<(), StoreError> {
+        let family = self.family(ROUNDS)?;
+        let mut batch = WriteBatch::default();
+        for blob in blobs.iter().filter(|blob| blob.class == 0 && blob_hash(&blob.bytes) == blob.id) {
+            batch.put_cf(family, blob.id, &blob.bytes);
+        }
+        self.write_synced(batch)
+    }
+
+    /// A blob by its hash, or evidence by its id, as a pull answers it.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn content(&self, id: &[u8; 32]) -> Result<Option<Content>, StoreError> {
+        if let Some(bytes) = self.get(ROUNDS, id)? {
+            return Ok(Some(Content { id: *id, class: 0, bytes }));
+        }
+        let evidence = self.evidence(id)?;
+        Ok(evidence.map(|evidence| Content { id: *id, class: evidence.class, bytes: evidence.bytes.into() }))
+    }
+
+    /// Adds or replaces an outbox item; durable before returning.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn put_outbox(&self, id: u64, item: &[u8]) -> Result<(), StoreError> {
+        self.put_synced(OUTBOX, &id.to_be_bytes(), item)
+    }
+
+    /// Drops an outbox item that is final on the chain.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn drop_outbox(&self, id: u64) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.delete_cf(self.family(OUTBOX)?, id.to_be_bytes());
+        self.write_synced(batch)
+    }
+
+    /// Every outbox item, ascending by id.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn outbox(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let mut items = Vec::new();
+        self.scan(OUTBOX, b"", |key, value| {
+            items.extend(<[u8; 8]>::try_from(key).ok().map(|key| (u64::from_be_bytes(key), value.to_vec())));
+            true
+        })?;
+        Ok(items)
+    }
+
+    /// Appends finalized blocks to the chain log: (number, encoding); durable before returning.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn append_chain(&self, blocks: &[(u64, Vec<u8>)]) -> Result<(), StoreError> {
+        let family = self.family(CHAIN)?;
+        let mut batch = WriteBatch::default();
+        for (number, bytes) in blocks {
+            batch.put_cf(family, number.to_be_bytes(), bytes);
+        }
+        self.write_synced(batch)
+    }
+
+    /// The chain log from the first block on, ascending; stops when `take` returns `false`.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn chain(&self, mut take: impl FnMut(u64, &[u8]) -> bool) -> Result<(), StoreError> {
+        self.scan(CHAIN, &0u64.to_be_bytes(), |key, value| {
+            <[u8; 8]>::try_from(key).is_ok_and(|key| take(u64::from_be_bytes(key), value))
+        })
+    }
+
+    /// A small fact about the chain that must survive restarts (for example its id).
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(CHAIN, fact_key(name).as_bytes())
+    }
+
+    /// Writes such a fact; durable before returning.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn put_fact(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.put_synced(CHAIN, fact_key(name).as_bytes(), value)
+    }
+}
+
+/// Facts share the chain family with blocks; their keys are longer than the blocks' 8 bytes and sort after them.
+fn fact_key(name: &str) -> String {
+    format!("~fact/{name}")
+}
+
+fn damaged(family: &'static str, key: &[u8]) -> StoreError {
+    StoreError::Damaged { family, key: hex::encode(key) }
+}

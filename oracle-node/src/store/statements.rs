@@ -1,0 +1,83 @@
+//! What this node has said: every signed statement that left it, by instance, phase and view. A second, independent
+//! line behind the core's journal: a statement that contradicts an earlier one does not leave.
+//! Key: kind ‖ stream ‖ epoch ‖ phase ‖ view, big-endian; value: the 32 bytes said.
+
+use oracle_core::wire::{InstanceId, Message, Statement};
+use rocksdb::WriteBatch;
+
+use super::{STATEMENTS, Store, StoreError};
+
+/// What asking before speaking found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing or the same was said before.
+    Consistent,
+    /// Something else was said: this must not leave.
+    Contradicts,
+}
+
+/// A statement as listed: instance, phase, view, value.
+pub type Listed = (InstanceId, u8, u32, [u8; 32]);
+
+impl Store {
+    /// Notes a statement that is about to leave. Not synced on its own: the core's journal before it is.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn note_statement(&self, statement: &Statement) -> Result<Said, StoreError> {
+        let key = key(&statement.instance, statement.phase, statement.view);
+        match self.get(STATEMENTS, &key)? {
+            Some(value) if value == *statement.value => Ok(Said::Consistent),
+            Some(_) => Ok(Said::Contradicts),
+            None => {
+                let mut batch = WriteBatch::default();
+                batch.put_cf(self.family(STATEMENTS)?, key, *statement.value);
+                self.db.write(batch)?;
+                Ok(Said::Consistent)
+            }
+        }
+    }
+
+    /// Everything said about instances of a kind from an epoch on, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn statements(&self, kind: u8, stream: u32, from_epoch: u64, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let start = key(&InstanceId { kind, stream, epoch: from_epoch }, 0, 0);
+        let mut listed = Vec::new();
+        self.scan(STATEMENTS, &start, |found, value| match read(found, value) {
+            Some(row) if row.0.kind == kind && row.0.stream == stream && listed.len() < limit => {
+                listed.push(row);
+                true
+            }
+            _ => false,
+        })?;
+        Ok(listed)
+    }
+}
+
+/// The sender's own statement in a broadcast, if it carries one.
+#[must_use]
+pub const fn spoken(message: &Message) -> Option<&Statement> {
+    match message {
+        Message::Observation(statement, _) | Message::Vote(statement) => Some(statement),
+        Message::Proposal(proposal) => Some(&proposal.statement),
+        Message::RoundChange(change) => Some(&change.statement),
+        Message::Partial(partial) => Some(&partial.statement),
+        _ => None,
+    }
+}
+
+fn key(instance: &InstanceId, phase: u8, view: u32) -> Vec<u8> {
+    let place = [&[instance.kind][..], &instance.stream.to_be_bytes(), &instance.epoch.to_be_bytes()].concat();
+    [&place[..], &[phase], &view.to_be_bytes()].concat()
+}
+
+fn read(key: &[u8], value: &[u8]) -> Option<Listed> {
+    let (kind, rest) = key.split_first()?;
+    let (stream, rest) = rest.split_first_chunk::<4>()?;
+    let (epoch, rest) = rest.split_first_chunk::<8>()?;
+    let (phase, view) = rest.split_first()?;
+    let instance = InstanceId { kind: *kind, stream: u32::from_be_bytes(*stream), epoch: u64::from_be_bytes(*epoch) };
+    Some((instance, *phase, u32::from_be_bytes(view.try_into().ok()?), value.try_into().ok()?))
+}
