@@ -9,10 +9,10 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod archive;
-pub mod class;
-pub mod collect;
 pub mod beacon;
 pub mod bootstrap;
+pub mod class;
+pub mod collect;
 pub mod effect;
 pub mod fault;
 pub mod fixed;
@@ -30,5 +30,5 @@ pub mod report;
 pub mod state;
 pub mod term;
 pub mod typed;
-pub mod wire;
 mod verify;
+pub mod wire;

@@ -74,7 +74,9 @@ impl Policy {
             return Err(format!("policy document: version {} is not known here (1 is)", policy.version));
         }
         if policy.challenge_p == 0 || policy.z_squared_millionths == 0 || policy.answer_deadline_ms == 0 {
-            return Err("policy document: challenge_p, z_squared_millionths and answer_deadline_ms must be above 0".into());
+            return Err(
+                "policy document: challenge_p, z_squared_millionths and answer_deadline_ms must be above 0".into()
+            );
         }
         if policy.credit_bp > 10_000 {
             return Err(format!("policy document: credit_bp {} is above 10000", policy.credit_bp));

@@ -100,13 +100,7 @@ mod tests {
     use super::*;
 
     fn term() -> Term {
-        let scope = Scope {
-            chain_id: 1,
-            registry: Address::ZERO,
-            committee: 1,
-            term: 1,
-            config_digest: B256::ZERO,
-        };
+        let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
         Term { scope, members: vec![], policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
     }
 

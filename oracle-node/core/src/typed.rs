@@ -235,12 +235,37 @@ impl MemberKey {
     }
 }
 
-/// Who signed `digest`, or `None` for a bad or malleable (high s) signature.
+/// Who signed `digest`, or `None` for a bad or malleable (high s) signature, or a v other than 27 and 28: whatever counts
+/// here must count on chain too, or a member could sign what nobody can hold against it.
 #[must_use]
 pub fn recover_signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
+    let [.., v] = signature;
+    if !matches!(v, 27 | 28) {
+        return None;
+    }
     let parsed = Signature::from_raw_array(signature).ok()?;
-    if parsed.normalize_s().is_some() || signature[64] < 27 {
+    if parsed.normalize_s().is_some() {
         return None;
     }
     parsed.recover_address_from_prehash(digest).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_signature_has_one_encoding() {
+        let Some(key) = MemberKey::from_bytes(&[7; 32]) else { unreachable!("a scalar below the order") };
+        for digest in (0..8).map(B256::repeat_byte) {
+            let signature = key.sign(&digest);
+            assert_eq!(recover_signer(&digest, &signature), Some(key.address()));
+            // The same parity in every other way that is in use, and every v there is.
+            for v in (0..=255).filter(|v| *v != signature[64]) {
+                let mut other = signature;
+                other[64] = v;
+                assert_ne!(recover_signer(&digest, &other), Some(key.address()), "v = {v}");
+            }
+        }
+    }
 }

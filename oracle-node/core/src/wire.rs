@@ -160,7 +160,15 @@ pub struct Statement {
 impl Statement {
     /// Makes and signs a statement.
     #[must_use]
-    pub fn sign(scope: &Scope, key: &MemberKey, member: u32, instance: InstanceId, phase: Phase, view: u32, value: B256) -> Self {
+    pub fn sign(
+        scope: &Scope,
+        key: &MemberKey,
+        member: u32,
+        instance: InstanceId,
+        phase: Phase,
+        view: u32,
+        value: B256,
+    ) -> Self {
         let mut statement = Self {
             member,
             instance,
