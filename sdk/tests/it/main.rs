@@ -1,0 +1,10 @@
+//! The sdk against whole epochs with real signatures.
+
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod audit;
+mod client;
+mod command;
+mod support;
+mod verify;
