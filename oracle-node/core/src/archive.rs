@@ -17,8 +17,8 @@ use crate::registry::{History, Snapshot};
 use crate::report::{self, EpochInput, Outcome, ReportError};
 use crate::state::State;
 use crate::term::Term;
-use crate::typed::Header;
-use crate::wire::{self, Bytes, Pulled, Statement, WireError};
+use crate::typed::{Header, Kind, Phase};
+use crate::wire::{self, Bytes, InstanceId, Pulled, Statement, WireError};
 
 /// One archived epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -179,9 +179,9 @@ pub enum ReplayError {
     },
 }
 
-/// Recomputes an archived epoch with no trust: statements, beacons, evidence and the certificate are all verified, keys
-/// and snapshot come from the chain log, and the starting state must be `previous` — the state that the epoch before
-/// ended with — or, with `None`, the empty state before epoch 0.
+/// Recomputes an archived epoch with no trust: statements (also those left out of S), beacons, evidence and the
+/// certificate are all verified, keys and snapshot come from the chain log, and the starting state must be `previous` —
+/// the state that the epoch before ended with — or, with `None`, the empty state before epoch 0.
 ///
 /// # Errors
 /// The first thing that does not hold.
@@ -215,6 +215,7 @@ pub fn replay(
     if let Some(posted) = posted.filter(|posted| posted.digest != digest) {
         return Err(ReplayError::Settled { epoch: bundle.epoch, posted: posted.digest, digest });
     }
+    check_disagreement(&bundle, &term)?;
     let read: BTreeSet<[u8; 32]> = outcome.content.iter().copied().collect();
     let evidence = bundle.content.iter().filter(|one| one.class != 0 && read.contains(&*one.id)).count();
     let settled = posted.is_some();
@@ -226,6 +227,25 @@ fn check_policy(document: &[u8], term: &Term) -> Result<Policy, ReplayError> {
         return Err(ReplayError::Policy("its hash is not the one that the term names".into()));
     }
     Policy::parse(document).map_err(ReplayError::Policy)
+}
+
+/// What was left out is shown to people as what members signed: so it must be. It goes into no other result.
+fn check_disagreement(bundle: &Bundle, term: &Term) -> Result<(), ReportError> {
+    let (instance, addresses) = (InstanceId::new(Kind::Report, bundle.stream, bundle.epoch), term.addresses());
+    let genuine = |statement: &Statement| {
+        statement.instance == instance
+            && statement.phase == Phase::Observation as u8
+            && statement.view == 0
+            && !bundle.observations.contains(statement)
+            && statement.is_authentic(&term.scope, &addresses)
+    };
+    match bundle.disagreement.iter().find(|statement| !genuine(statement)) {
+        None => Ok(()),
+        Some(made_up) => Err(ReportError::Invalid(format!(
+            "the disagreement holds what is no observation of member {} left out of S",
+            made_up.member
+        ))),
+    }
 }
 
 fn recompute(

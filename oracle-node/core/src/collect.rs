@@ -12,6 +12,12 @@ use crate::policy::Policy;
 use crate::term::{Term, UnixMillis};
 use crate::wire::Hash;
 
+/// Devices of one body. A body over [`limits::BLOB_BYTES_MAX`] would be refused by every member, and with it the epoch; so
+/// many entries and the rest of a body stay below it. Devices with higher tokens, registered later, are left out.
+pub const DEVICES_MAX: usize = 20_000;
+/// Runs of sequence numbers in one bucket: with the largest marks and forks they stay below the same bound.
+pub const RUNS_PER_DEVICE_MAX: usize = 16_384;
+
 /// One stored message, as the store's arrival index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Held {
@@ -48,6 +54,7 @@ fn two_epochs_from(term: &Term, epoch: u64) -> Option<UnixMillis> {
 
 /// Builds the buckets of an epoch. The order of `items` does not matter; items outside the epoch's spans are passed over.
 /// `classes` gives the class of work of every registered device; items of others are passed over. Empty before genesis.
+/// At most [`DEVICES_MAX`] devices, those with the lowest tokens, and at most [`RUNS_PER_DEVICE_MAX`] runs for each.
 #[must_use]
 pub fn buckets(
     term: &Term,
@@ -73,6 +80,9 @@ pub fn buckets(
         };
         if !(bucket.held.is_empty() && bucket.marks.is_empty() && bucket.forks.is_empty()) {
             buckets.insert(device, bucket);
+        }
+        if buckets.len() >= DEVICES_MAX {
+            break;
         }
     }
     buckets
@@ -146,8 +156,10 @@ fn runs<'a>(items: impl Iterator<Item = &'a &'a Held>) -> Vec<(u32, u64, u64)> {
     let numbers: BTreeSet<(u32, u64)> = items.map(|item| (item.boot, item.seq)).collect();
     let mut runs: Vec<(u32, u64, u64)> = Vec::new();
     for (boot, seq) in numbers {
+        let full = runs.len() >= RUNS_PER_DEVICE_MAX;
         match runs.last_mut() {
             Some((of, _, last)) if *of == boot && last.checked_add(1) == Some(seq) => *last = seq,
+            _ if full => break,
             _ => runs.push((boot, seq, seq)),
         }
     }
@@ -172,4 +184,56 @@ fn forks<'a>(items: impl Iterator<Item = &'a &'a Held>) -> Vec<Fork> {
     }
     forks.truncate(limits::FORKS_PER_DEVICE_MAX);
     forks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::{Body, LATENESS_MISSING};
+    use crate::wire;
+
+    fn held(device: u64, class: Class, seq: u64) -> Held {
+        Held { device, class, boot: u32::MAX, seq, id: [0xff; 32], slot: u64::MAX, arrival_ms: 1 }
+    }
+
+    fn collected(items: &[Held]) -> BTreeMap<u64, Bucket> {
+        let scope = crate::typed::Scope {
+            chain_id: 1,
+            registry: alloy_primitives::Address::ZERO,
+            committee: 1,
+            term: 1,
+            config_digest: alloy_primitives::B256::ZERO,
+        };
+        let policy_hash = alloy_primitives::B256::ZERO;
+        let term =
+            Term { scope, members: vec![], policy_hash, epoch_ms: 3_600_000, slot_ms: 1_000, genesis_ms: Some(0) };
+        let classes = items.iter().map(|item| (item.device, 2)).collect();
+        buckets(&term, &crate::report::tests::policy(), &classes, 0, items)
+    }
+
+    #[test]
+    fn no_crowd_of_devices_makes_a_body_that_nobody_takes() {
+        let crowd: Vec<Held> = (0..25_000).map(|n| held(u64::MAX - n, Class::Boot, 0)).collect();
+        let buckets = collected(&crowd);
+        assert_eq!(buckets.keys().next(), Some(&(u64::MAX - 24_999)));
+        let listed = buckets.iter().map(|(device, bucket)| (*device, bucket.hash().into()));
+        let lateness = vec![LATENESS_MISSING; 3_700];
+        let body =
+            Body { epoch: u64::MAX, buckets: listed.collect(), first_slot: u64::MAX, lateness, ..Body::default() };
+        assert!(wire::encode(&body).len() <= limits::BLOB_BYTES_MAX);
+    }
+
+    #[test]
+    fn no_chatter_of_a_device_makes_a_bucket_that_nobody_reads() {
+        let top = u64::MAX - 200_000;
+        let odd = (0..50_000).map(|n| held(7, Class::Heartbeat, top + 2 * n));
+        let marks = (0..50_000).map(|n| held(7, Class::Boot, top + n));
+        let forks = (0..50_000).map(|n| Held { id: [0xfe; 32], ..held(7, Class::Heartbeat, top + 2 * n) });
+        let all: Vec<Held> = odd.chain(marks).chain(forks).collect();
+        let bytes = collected(&all).values().map(wire::encode::<Bucket>).next().map(|bytes| bytes.len());
+        assert!(
+            bytes.is_some_and(|bytes| bytes > limits::BLOB_BYTES_MAX / 2 && bytes <= limits::BLOB_BYTES_MAX),
+            "{bytes:?}"
+        );
+    }
 }

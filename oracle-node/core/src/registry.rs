@@ -8,6 +8,7 @@ use alloy_primitives::{Address, B256};
 pub mod events;
 mod fold;
 mod history;
+mod keys;
 #[cfg(test)]
 mod tests;
 

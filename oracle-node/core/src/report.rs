@@ -10,7 +10,7 @@ mod ledger;
 mod slots;
 mod tally;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use epoch_set::EpochSet;
 pub use header::{header_digest, observations_hash, state_leaves, state_root};

@@ -12,6 +12,9 @@ use crate::fixed;
 use crate::policy::Policy;
 use crate::reason::Reason;
 
+/// Secrets of one device and slot that are tried: an honest device reveals one, and each costs up to a whole chain.
+const SECRETS_MAX: usize = 4;
+
 /// Class 2.
 pub(super) struct Coverage;
 
@@ -78,7 +81,7 @@ fn sent(case: &Case<'_>, challenge: &Challenge) -> Result<Sent, Fault> {
         Some(Said::Reveal(Reveal { secret: Some(secret), .. })) => Some((item.id, secret)),
         _ => None,
     });
-    let mut secrets = secrets.peekable();
+    let mut secrets = secrets.take(SECRETS_MAX).peekable();
     if secrets.peek().is_none() {
         return Err(case.absence(items.iter(), Reason::NoReveal));
     }
@@ -167,6 +170,33 @@ impl Radio<'_> {
     }
 }
 
+impl Radio<'_> {
+    /// Devices that list a payload which the transmitter never sent, as far as that cannot be the transmitter's doing:
+    /// with a second radio it could play something else to an honest hearer. So its true payload must have been
+    /// plausibly heard by another device (the accused lists something else, so it is another one), and nobody else may
+    /// list the same wrong payload.
+    fn false_witnesses(&self, slot: u64, lease: u64, transmitter: u64, sent: &Sent) -> Vec<u64> {
+        let heard = self.heard(slot, lease);
+        let mut wrong: BTreeMap<[u8; 16], Vec<u64>> = BTreeMap::new();
+        for one in heard.iter().filter(|one| one.reception.payload != sent.payload) {
+            wrong.entry(one.reception.payload).or_default().push(one.device);
+        }
+        let truly = |one: &Heard| {
+            one.device != transmitter
+                && one.reception.payload == sent.payload
+                && self.plausible(transmitter, sent, one).is_ok()
+        };
+        if wrong.is_empty() || !heard.iter().any(truly) {
+            return Vec::new();
+        }
+        let alone = wrong.into_values().filter_map(|devices| match devices.as_slice() {
+            [device] if *device != transmitter => Some(*device),
+            _ => None,
+        });
+        alone.collect()
+    }
+}
+
 impl Judge for Radio<'_> {
     fn judge(&self, challenge: &Challenge) -> Judgement {
         let failed = |fault, evidence| Judgement { fault: Some(fault), evidence };
@@ -201,16 +231,17 @@ impl Judge for Radio<'_> {
         failed(rejected.unwrap_or(few), evidence)
     }
 
+    /// At most one penalty per device and slot: a lie about two leases is one act.
     fn penalties(&self) -> Vec<Penalty> {
-        let mut penalties = Vec::new();
+        let mut penalties: BTreeMap<(u64, u64), Penalty> = BTreeMap::new();
         for ((slot, lease), (transmitter, sent)) in &self.sent {
             let Ok(sent) = sent else { continue };
-            let liars = self.heard(*slot, *lease).iter();
-            let liars = liars.filter(|heard| heard.device != *transmitter && heard.reception.payload != sent.payload);
             let measured = i64::try_from(*lease).unwrap_or(i64::MAX);
             let fault = Fault { reason: Reason::FalseWitness, measured, limit: 0 };
-            penalties.extend(liars.map(|heard| Penalty { device: heard.device, slot: *slot, fault }));
+            for device in self.false_witnesses(*slot, *lease, *transmitter, sent) {
+                penalties.entry((*slot, device)).or_insert(Penalty { device, slot: *slot, fault });
+            }
         }
-        penalties
+        penalties.into_values().collect()
     }
 }

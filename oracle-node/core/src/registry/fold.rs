@@ -10,6 +10,7 @@ use super::events::{
     Contracts, DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed,
     LeaseOpened, MemberRegistered, RawLog, ReportPosted, SharesRefreshed, TermActivated, TermConfigured, Transfer,
 };
+use super::keys::{Kids, claim_holds, proven_on_chain};
 use super::{Block, DeviceRecord, LeaseRecord, Snapshot};
 use crate::limits;
 use crate::term::{Member, Term};
@@ -75,6 +76,7 @@ pub struct Registry {
     claimed_by: BTreeMap<u64, Address>,
     /// Devices whose key was revoked: it never counts again.
     revoked: BTreeSet<u64>,
+    kids: Kids,
     leases: BTreeMap<u64, LeaseRecord>,
     posted: BTreeMap<(u64, u32, u64), Posted>,
     malformed: u64,
@@ -109,6 +111,7 @@ impl Registry {
             devices: BTreeMap::new(),
             claimed_by: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            kids: Kids::default(),
             leases: BTreeMap::new(),
             posted: BTreeMap::new(),
             malformed: 0,
@@ -169,14 +172,16 @@ impl Registry {
         match log.topics.first() {
             Some(&DeviceRegistered::SIGNATURE_HASH) => {
                 let event: DeviceRegistered = read(log)?;
-                let (id, record) = device(&event)?;
+                let (id, mut record) = device(&event)?;
+                record.active &= self.kids.take(id, record.key.kid(), record.key.thumbprint());
                 self.claimed_by.insert(id, record.owner);
                 self.devices.insert(id, record);
             }
             Some(&DeviceKeyActivated::SIGNATURE_HASH) => {
                 let event: DeviceKeyActivated = read(log)?;
                 // A P-256 key is announced as active while it registers, before or after the record itself.
-                if let Some(device) = self.devices.get_mut(&token(event.tokenId)?) {
+                let id = token(event.tokenId)?;
+                if let Some(device) = self.devices.get_mut(&id).filter(|_| self.kids.may_count(id)) {
                     device.active = device.active || device.key.thumbprint() == event.thumbprint.0;
                 }
             }
@@ -186,7 +191,8 @@ impl Registry {
                 let new = key(event.alg, &event.publicKey)?;
                 let proof = event.proof.as_ref().try_into().map_err(|_| Odd)?;
                 let device = self.devices.get_mut(&id).ok_or(Odd)?;
-                (device.key, device.proof, device.active) = (new, proof, proven_on_chain(&new));
+                let first = self.kids.take(id, new.kid(), new.thumbprint());
+                (device.key, device.proof, device.active) = (new, proof, first && proven_on_chain(&new));
                 self.claimed_by.insert(id, event.owner);
                 self.revoked.remove(&id);
             }
@@ -330,22 +336,16 @@ impl Registry {
     /// Devices whose Ed25519 key waits for the committee and whose claim verifies: (token, thumbprint), ascending.
     #[must_use]
     pub fn pending_keys(&self, chain_id: u64) -> Vec<(u64, [u8; 32])> {
-        let waiting = self.devices.iter().filter(|(id, device)| !device.active && !self.revoked.contains(id));
+        let waiting = self
+            .devices
+            .iter()
+            .filter(|(id, device)| !device.active && !self.revoked.contains(id) && self.kids.may_count(**id));
         let proven = waiting.filter(|(token, device)| {
             let owner = self.claimed_by.get(token).copied().unwrap_or(device.owner);
             claim_holds(chain_id, &self.contracts.devices, &owner, device)
         });
         proven.map(|(token, device)| (*token, device.key.thumbprint())).collect()
     }
-}
-
-/// Whether the device's own key signed for this owner, registry and chain.
-fn claim_holds(chain_id: u64, devices: &Address, owner: &Address, device: &DeviceRecord) -> bool {
-    let mut space = [0; attest::DEVICE_KEY_STATEMENT_MAX];
-    let (devices, owner) = (devices.into_array(), owner.into_array());
-    let statement = attest::device_key_statement(chain_id, &devices, &owner, &device.key, &mut space);
-    matches!(device.key, attest::PublicKey::Ed25519(_))
-        && attest::verify_statement(&device.key, statement, &device.proof)
 }
 
 fn configured(event: &TermConfigured) -> Result<Configured, Odd> {
@@ -375,11 +375,6 @@ fn configured(event: &TermConfigured) -> Result<Configured, Odd> {
 
 fn key(alg: u8, bytes: &[u8]) -> Result<attest::PublicKey, Odd> {
     attest::PublicKey::from_parts(alg, bytes).ok_or(Odd)
-}
-
-/// The contract checks P-256 claims itself and refuses bad ones.
-const fn proven_on_chain(key: &attest::PublicKey) -> bool {
-    matches!(key, attest::PublicKey::P256(_))
 }
 
 fn device(event: &DeviceRegistered) -> Result<(u64, DeviceRecord), Odd> {

@@ -101,6 +101,13 @@ fn tampering_is_found_and_named() {
     assert!(matches!(spoiled, ReplayError::Report(ReportError::Missing(ids)) if ids.len() == 1));
     assert!(matches!(try_with(&|b| b.observations.truncate(2)), ReplayError::Bundle(_)));
     assert!(matches!(try_with(&|b| b.observations[0].signature.0[0] ^= 1), ReplayError::Report(_)));
+    let forgeries: [&dyn Fn(&mut Bundle); 3] =
+        [&|b| b.disagreement[0].value = [1; 32].into(), &|b| b.disagreement[0] = b.observations[0].clone(), &|b| {
+            b.disagreement[0].phase = 3
+        }];
+    for forge in forgeries {
+        assert!(matches!(try_with(forge), ReplayError::Report(ReportError::Invalid(_))));
+    }
     let other_policy = POLICY.replace("5000", "5001");
     assert!(matches!(replay(&bundles[0], &history, other_policy.as_bytes(), None), Err(ReplayError::Policy(_))));
     let mut trailing = bundles[0].clone();

@@ -135,17 +135,124 @@ fn the_free_space_bound_is_exact_to_a_hundredth() {
     }
 }
 
+/// A device witnesses and reveals in a slot, in time: its own secret if it transmits, and what it says it heard.
+fn witness(world: &mut World, index: usize, slot: u64, secret: Option<[u8; 32]>, heard: &[(u64, [u8; 16])]) {
+    let start = world.start(slot);
+    let heard =
+        heard.iter().map(|(lease, payload)| Reception { lease: *lease, payload: *payload, rssi: -11_000, snr: 500 });
+    let heard: Vec<Reception> = heard.collect();
+    let receptions = attest::Receptions::from_slice(&heard);
+    let commitment = challenge::witness_commitment(receptions.iter(), &SALT);
+    world.say(index, None, &Said::Witness { slot, commitment }, [Some(start + 1_000); N]);
+    world.say(
+        index,
+        None,
+        &Said::Reveal(RevealBody { slot, secret, salt: SALT, receptions }),
+        [Some(start + 2_500); N],
+    );
+}
+
+/// What each device says it heard of the sender, by index: `None` is what the sender truly sent.
+fn false_witnesses(says: &[(usize, Option<[u8; 16]>)]) -> Vec<(u64, u8, i64)> {
+    let mut world = World::of(8);
+    // So that nothing but the rule itself keeps a transmitter from being its own witness.
+    world.policy.coverage.min_distance_m = 0;
+    let slot = slot(&mut world);
+    let (secret, sent) = transmission(&mut world, slot);
+    for (index, payload) in says {
+        let own = (*index == SENDER).then_some(secret);
+        witness(&mut world, *index, slot, own, &[(104, payload.unwrap_or(sent.payload))]);
+    }
+    if says.iter().all(|(index, _)| *index != SENDER) {
+        witness(&mut world, SENDER, slot, Some(secret), &[]);
+    }
+    penalties(&run(&mut world))
+}
+
+/// (lease, outcome, measured) of every booked false witness.
+fn penalties(outcome: &Outcome) -> Vec<(u64, u8, i64)> {
+    let booked = outcome.verdicts.iter().filter(|v| v.reason == Reason::FalseWitness.code());
+    booked.map(|v| (v.lease, v.outcome, v.measured)).collect()
+}
+
+const WRONG: Option<[u8; 16]> = Some([0; 16]);
+const OTHER: Option<[u8; 16]> = Some([1; 16]);
+
 #[test]
 fn a_false_witness_pays_with_its_own_lease() {
-    let (verdict, outcome) = verdict(Round { payload: Some([0; 16]), ..Round::default() });
-    for lease in [105, 106] {
-        let false_ones = outcome.verdicts.iter().filter(|v| v.lease == lease && v.slot == verdict.slot);
-        let false_ones = false_ones.filter(|v| v.reason == Reason::FalseWitness.code());
-        assert_eq!(false_ones.map(|v| (v.outcome, v.measured)).collect::<Vec<_>>(), [(2, 104)]);
-    }
+    assert_eq!(false_witnesses(&[(4, None), (5, WRONG)]), [(106, 2, 104)]);
+    // Two lies that differ are two liars.
+    assert_eq!(false_witnesses(&[(4, None), (5, WRONG), (6, OTHER)]), [(106, 2, 104), (107, 2, 104)]);
     // Nothing is held against a hearer when the sender never proves what it sent.
-    let (_, outcome) = self::verdict(Round { payload: Some([0; 16]), no_reveal: true, ..Round::default() });
-    assert!(outcome.verdicts.iter().all(|v| v.reason != Reason::FalseWitness.code()));
+    let (_, outcome) = verdict(Round { payload: WRONG, no_reveal: true, ..Round::default() });
+    assert_eq!(penalties(&outcome), []);
+}
+
+#[test]
+fn nobody_is_a_false_witness_unless_another_heard_the_truth() {
+    assert_eq!(false_witnesses(&[(5, WRONG)]), []);
+    // The sender's own word is no other witness, nor is one whom physics refutes (it stands nowhere known).
+    assert_eq!(false_witnesses(&[(SENDER, None), (5, WRONG)]), []);
+    for placed in [true, false] {
+        let mut world = World::of(8);
+        let slot = slot(&mut world);
+        let (secret, sent) = transmission(&mut world, slot);
+        witness(&mut world, SENDER, slot, Some(secret), &[]);
+        witness(&mut world, 4, slot, None, &[(104, sent.payload)]);
+        witness(&mut world, 5, slot, None, &[(104, [0; 16])]);
+        for held in &mut world.held {
+            held.retain(|held| placed || held.device != 5 || held.class != attest::Class::Boot);
+        }
+        assert_eq!(penalties(&run(&mut world)).len(), usize::from(placed));
+    }
+}
+
+#[test]
+fn what_two_devices_heard_was_played_to_them() {
+    // A second radio of the sender plays something else to two honest hearers.
+    assert_eq!(false_witnesses(&[(4, None), (5, WRONG), (6, WRONG)]), []);
+    assert_eq!(false_witnesses(&[(4, None), (5, WRONG), (6, WRONG), (7, OTHER)]), [(108, 2, 104)]);
+    // The sender itself lists it: a confession.
+    assert_eq!(false_witnesses(&[(SENDER, WRONG), (4, None), (5, WRONG)]), []);
+    // What it says of its own lease bears on nothing.
+    assert_eq!(false_witnesses(&[(SENDER, WRONG), (4, None)]), []);
+}
+
+#[test]
+fn a_device_is_a_false_witness_once_in_a_slot() {
+    let mut world = World::of(8);
+    let senders = [SENDER, 6];
+    let slot = (0..11).find(|slot| senders.iter().all(|index| world.drawn(*index, *slot).is_some())).unwrap();
+    let mut truth = Vec::new();
+    for index in senders {
+        let draw = world.drawn(index, slot).unwrap();
+        let secret = challenge::chain_secret(&world.devices[index].secret, 0, 1_000, slot).unwrap();
+        witness(&mut world, index, slot, Some(secret), &[]);
+        truth.push((world.devices[index].lease, challenge::transmission(&secret, &draw).payload));
+    }
+    witness(&mut world, 4, slot, None, &truth);
+    let lies: Vec<_> = truth.iter().map(|(lease, _)| (*lease, [0; 16])).collect();
+    witness(&mut world, 5, slot, None, &lies);
+    assert_eq!(penalties(&run(&mut world)), [(106, 2, 104)]);
+}
+
+#[test]
+fn only_a_few_secrets_are_tried() {
+    // Each may cost thousands of hashes on every member: a device that reveals five gets none of them considered but four.
+    for (wrong, passes) in [(3, true), (4, false)] {
+        let mut world = World::new();
+        let slot = slot(&mut world);
+        let (secret, sent) = transmission(&mut world, slot);
+        let start = world.start(slot);
+        for secret in (0..wrong).map(|n| [n; 32]).chain([secret]) {
+            let receptions = attest::Receptions::from_slice(&[]);
+            let body = RevealBody { slot, secret: Some(secret), salt: SALT, receptions };
+            world.say(SENDER, None, &Said::Reveal(body), [Some(start + 2_500); N]);
+        }
+        witness(&mut world, 4, slot, None, &[(104, sent.payload)]);
+        let verdict = sender_verdict(&run(&mut world), slot);
+        assert_eq!((verdict.outcome, verdict.reason), if passes { (1, 0) } else { (2, Reason::BadSecret.code()) });
+    }
 }
 
 #[test]

@@ -116,9 +116,14 @@ fn device(token: u64, class: u8) -> Device {
 impl World {
     /// Devices 1 to 3 prove uptime, 4 to 6 coverage.
     pub(crate) fn new() -> Self {
+        Self::of(6)
+    }
+
+    /// So many devices: 1 to 3 prove uptime, the others coverage.
+    pub(crate) fn of(tokens: u64) -> Self {
         let members: Vec<MemberKey> = (1..=4u8).map(|i| MemberKey::from_bytes(&[i; 32]).unwrap()).collect();
         let (sharing, shares) = deal_for_tests(4, 7);
-        let devices: Vec<Device> = (1..=6).map(|token| device(token, if token <= 3 { 1 } else { 2 })).collect();
+        let devices: Vec<Device> = (1..=tokens).map(|token| device(token, if token <= 3 { 1 } else { 2 })).collect();
         let mut history = History::new(contracts(), 31_337, 1, 1, 4_000);
         let chain = chain(&members, &sharing, &devices);
         for (block, logs) in &chain {
