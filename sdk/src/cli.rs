@@ -1,5 +1,13 @@
 //! The commands and what they share. Leaves out: what each does (`cli/`).
 
+/// Prints a line; a reader that closes early (`| head`) is no fault of ours, and the exit code still tells the verdict.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 mod explain;
 mod fetch;
 mod replay;

@@ -98,7 +98,7 @@ impl Fetch {
             What::Receipt { id } => format!("/v1/receipts/{}", digits(id)?),
             What::Archive { from, to, out } => return archive(&client, *from, *to, out),
         };
-        println!("{:#}", client.json(&path)?);
+        say!("{:#}", client.json(&path)?);
         Ok(Verdict::Holds)
     }
 }
@@ -117,7 +117,7 @@ fn archive(client: &Client, from: u64, to: u64, out: &Path) -> anyhow::Result<Ve
         let bundle = client.archive(epoch)?;
         let path = out.join(file_name(epoch));
         std::fs::write(&path, &bundle).with_context(|| path.display().to_string())?;
-        println!("{}: {} bytes", path.display(), bundle.len());
+        say!("{}: {} bytes", path.display(), bundle.len());
     }
     Ok(Verdict::Holds)
 }

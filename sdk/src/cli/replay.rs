@@ -69,12 +69,12 @@ impl Replay {
         let number = epoch.epoch;
         match &epoch.found {
             Ok(proven) => {
-                println!("epoch {number}: {}, {} ms", line(proven), epoch.took.as_millis());
+                say!("epoch {number}: {}, {} ms", line(proven), epoch.took.as_millis());
                 for judged in proven.verdicts.iter().filter(|verdict| Some(verdict.lease) == self.lease) {
-                    println!("  {}", judgement(judged));
+                    say!("  {}", judgement(judged));
                 }
             }
-            Err(fault) => println!("epoch {number}: DOES NOT HOLD: {fault}"),
+            Err(fault) => say!("epoch {number}: DOES NOT HOLD: {fault}"),
         }
     }
 }
@@ -118,15 +118,13 @@ fn conclude(epochs: &[Epoch], outside: &[u64]) -> Verdict {
     let evidence: usize = proven().map(|proven| proven.evidence).sum();
     let verdicts: usize = proven().map(|proven| proven.verdicts.len()).sum();
     let ms: u128 = epochs.iter().map(|epoch| epoch.took.as_millis()).sum();
-    println!("{} epochs, {evidence} evidence items, {verdicts} verdicts, {ms} ms", epochs.len());
+    say!("{} epochs, {evidence} evidence items, {verdicts} verdicts, {ms} ms", epochs.len());
     if let (Some(first), Some(last)) = (outside.first(), outside.last()) {
         let count = outside.len();
-        println!(
-            "not part of this replay: {count} epochs that the chain settled, from {first} to {last} (--from, --to)"
-        );
+        say!("not part of this replay: {count} epochs that the chain settled, from {first} to {last} (--from, --to)");
     }
     if bad.is_empty() {
-        println!("every digest matches what the chain settled");
+        say!("every digest matches what the chain settled");
         return Verdict::Holds;
     }
     for (epoch, fault) in &bad {

@@ -81,20 +81,20 @@ impl VerifyReport {
             Ok(digest) => digest,
             Err(error) => return Ok(refused(header.epoch, &error.to_string())),
         };
-        println!("epoch {}: certified by committee {}, term {}: {digest}", header.epoch, header.committee, header.term);
+        say!("epoch {}: certified by committee {}, term {}: {digest}", header.epoch, header.committee, header.term);
         if let Err(error) = verify::leaves(header, &report.leaves) {
             return Ok(refused(header.epoch, &error.to_string()));
         }
-        println!("{} leaves give the certified root {}", report.leaves.len(), header.leavesRoot);
+        say!("{} leaves give the certified root {}", report.leaves.len(), header.leavesRoot);
         if let Some(proof) = &proof {
             if let Err(error) = verify::inclusion(header, &proof.leaf, &proof.path) {
                 return Ok(refused(header.epoch, &error.to_string()));
             }
-            println!("the proof leads from the leaf of lease {} to the certified root", proof.leaf.lease);
+            say!("the proof leads from the leaf of lease {} to the certified root", proof.leaf.lease);
         }
         if let Some(history) = history.filter(|_| self.hub.is_some()) {
             match history.registry().posted().get(&(header.committee, header.stream, header.epoch)) {
-                Some(posted) if posted.digest == digest => println!("the chain settled it in block {}", posted.block),
+                Some(posted) if posted.digest == digest => say!("the chain settled it in block {}", posted.block),
                 Some(posted) => return Ok(refused(header.epoch, &format!("the chain settled {}", posted.digest))),
                 None => return Ok(refused(header.epoch, "this chain log does not settle it")),
             }
@@ -135,7 +135,7 @@ impl VerifyReport {
         let Some(lease) = self.lease else { return Verdict::Holds };
         match report.leaves.iter().find(|leaf| leaf.lease == lease) {
             Some(leaf) => {
-                println!("{}", told(leaf));
+                say!("{}", told(leaf));
                 Verdict::Holds
             }
             None => refused(report.header.epoch, &format!("lease {lease} is not in it")),
