@@ -1,9 +1,10 @@
 //! Challenges and their answers as pure functions: the draw, the hash chain of coverage secrets, the transmission and
 //! the witness commitment (docs/protocol.md §5). Beacons are checked elsewhere; scoring is `oracle-core`'s.
 
-use sha2::{Digest, Sha256};
-
-use crate::{MAX_CHAIN, Reception};
+use crate::{
+    MAX_CHAIN, Reception,
+    hash::{Hash, sha256},
+};
 
 const CHALLENGE_TAG: &[u8] = b"plumbline/challenge/v1";
 const RADIO_TAG: &[u8] = b"plumbline/radio/v1";
@@ -13,19 +14,13 @@ const WITNESS_TAG: &[u8] = b"plumbline/witness/v1";
 /// The seed of a slot: SHA-256 of its beacon certificate (48 bytes, compressed G1).
 #[must_use]
 pub fn seed(certificate: &[u8; 48]) -> [u8; 32] {
-    Sha256::digest(certificate).into()
+    sha256(&[certificate])
 }
 
 /// The draw of a device and lease in the slot of `seed`; also the nonce of the answer.
 #[must_use]
 pub fn draw(seed: &[u8; 32], device: u64, lease: u64) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(CHALLENGE_TAG)
-        .chain_update(seed)
-        .chain_update(device.to_be_bytes())
-        .chain_update(lease.to_be_bytes())
-        .finalize()
-        .into()
+    sha256(&[CHALLENGE_TAG, seed, &device.to_be_bytes(), &lease.to_be_bytes()])
 }
 
 /// Whether a draw challenges, `p` being the policy's `challenge_p` in units of 2^-64.
@@ -38,7 +33,7 @@ pub fn challenged(draw: &[u8; 32], p: u64) -> bool {
 /// One step of the hash chain.
 #[must_use]
 pub fn chain_step(value: &[u8; 32]) -> [u8; 32] {
-    Sha256::new().chain_update(CHAIN_TAG).chain_update(value).finalize().into()
+    sha256(&[CHAIN_TAG, value])
 }
 
 fn steps(value: &[u8; 32], count: u64) -> [u8; 32] {
@@ -83,8 +78,7 @@ pub struct Transmission {
 /// The transmission that a secret and a draw call for.
 #[must_use]
 pub fn transmission(secret: &[u8; 32], draw: &[u8; 32]) -> Transmission {
-    let hash: [u8; 32] =
-        Sha256::new().chain_update(RADIO_TAG).chain_update(secret).chain_update(draw).finalize().into();
+    let hash = sha256(&[RADIO_TAG, secret, draw]);
     let mut payload = [0; 16];
     for (slot, byte) in payload.iter_mut().zip(&hash) {
         *slot = *byte;
@@ -102,12 +96,15 @@ where
 {
     let receptions = receptions.into_iter();
     let count = u16::try_from(receptions.len()).unwrap_or(u16::MAX);
-    let mut hash = Sha256::new().chain_update(WITNESS_TAG).chain_update(count.to_be_bytes());
+    let mut hash = Hash::new();
+    hash.update(WITNESS_TAG);
+    hash.update(&count.to_be_bytes());
     for heard in receptions {
-        hash.update(heard.lease.to_be_bytes());
-        hash.update(heard.payload);
-        hash.update(heard.rssi.to_be_bytes());
-        hash.update(heard.snr.to_be_bytes());
+        hash.update(&heard.lease.to_be_bytes());
+        hash.update(&heard.payload);
+        hash.update(&heard.rssi.to_be_bytes());
+        hash.update(&heard.snr.to_be_bytes());
     }
-    hash.chain_update(salt).finalize().into()
+    hash.update(salt);
+    hash.finish()
 }

@@ -141,7 +141,7 @@ impl<'a> Claims<'a> {
         if boot {
             e.i64(PROFILE).and_then(|e| e.str(EAT_PROFILE)).map_err(no_room)?;
         }
-        e.i64(BOOTCOUNT).and_then(|e| e.u32(self.boot)).map_err(no_room)?;
+        e.i64(BOOTCOUNT).and_then(|e| e.u64(self.boot.into())).map_err(no_room)?;
         e.i64(PLUMBLINE).and_then(|e| e.array(3)?.u64(self.seq)?.bytes(&self.prev)).map_err(no_room)?;
         self.body.write(&mut e)?;
         Ok(e.writer().position())
@@ -226,7 +226,7 @@ impl<'a> Body<'a> {
                 if *length > MAX_CHAIN {
                     return Err(EncodeError::Bounds);
                 }
-                e.array(4).and_then(|e| e.u64(*lease)?.u64(*first_slot)?.u32(*length)?.bytes(anchor))
+                e.array(4).and_then(|e| e.u64(*lease)?.u64(*first_slot)?.u64((*length).into())?.bytes(anchor))
             }
             Self::Witness { slot, commitment } => e.array(2).and_then(|e| e.u64(*slot)?.bytes(commitment)),
             Self::Reveal(body) => return body.write(e),
@@ -273,7 +273,7 @@ impl BootBody {
         match &self.location {
             None => e.array(0),
             Some(place) if !place.is_on_earth() => return Err(EncodeError::Bounds),
-            Some(place) => e.array(3).and_then(|e| e.i32(place.lat)?.i32(place.lon)?.bytes(&place.salt)),
+            Some(place) => e.array(3).and_then(|e| e.i64(place.lat.into())?.i64(place.lon.into())?.bytes(&place.salt)),
         }
         .map_err(no_room)?;
         Ok(())

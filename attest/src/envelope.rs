@@ -1,11 +1,10 @@
 //! The envelope on the wire, a tagged COSE_Sign1 of one fixed shape, and the evidence id. Decoding checks the form
 //! only: the payload's claims are `claims.rs`, the signature is `verify.rs`.
 
-use sha2::{Digest, Sha256};
-
 use crate::{
     Alg, Class, DecodeError, EvidenceId, MAX_MESSAGE, Network,
     cbor::{Reader, head_len},
+    hash::Hash,
 };
 
 /// The bytes before the key id inside the protected header: map(2), 1: alg, 4: bstr(8).
@@ -82,13 +81,13 @@ pub(crate) fn protected(alg: Alg, kid: &[u8; 8]) -> [u8; PROTECTED_LEN] {
 #[must_use]
 pub fn evidence_id(class: Class, network: &Network, env: &Envelope<'_>) -> EvidenceId {
     let (head, head_len) = bytes_head(env.payload.len());
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new();
     for part in tbs_prefix(class, network, env.protected) {
         hash.update(part);
     }
     hash.update(head.get(..head_len).unwrap_or_default());
     hash.update(env.payload);
-    hash.finalize().into()
+    hash.finish()
 }
 
 /// The Sig_structure of a message, the bytes that its signature covers.

@@ -1,9 +1,7 @@
 //! Who a device is: network, algorithm, public key, thumbprint and the statement that proves possession of the key
 //! (docs/protocol.md §§1 and 3). Secret keys are elsewhere.
 
-use sha2::{Digest, Sha256};
-
-use crate::Network;
+use crate::{Network, hash::sha256};
 
 /// The bytes of the longest [`device_key_statement`] (a P-256 key).
 pub const DEVICE_KEY_STATEMENT_MAX: usize = DEVICE_KEY_TAG.len() + 8 + 20 + 20 + 1 + 64;
@@ -14,8 +12,7 @@ const NETWORK_TAG: &[u8] = b"plumbline/network/v1";
 /// The network id of a chain and its CommitteeRegistry.
 #[must_use]
 pub fn network_id(chain_id: u64, registry: &[u8; 20]) -> Network {
-    let hash = Sha256::new().chain_update(NETWORK_TAG).chain_update(chain_id.to_be_bytes()).chain_update(registry);
-    first_eight(&hash.finalize().into())
+    first_eight(&sha256(&[NETWORK_TAG, &chain_id.to_be_bytes(), registry]))
 }
 
 /// A device's signature algorithm.
@@ -105,19 +102,11 @@ impl PublicKey {
     /// The RFC 9679 thumbprint: SHA-256 of the deterministic COSE_Key.
     #[must_use]
     pub fn thumbprint(&self) -> [u8; 32] {
-        let hash = Sha256::new();
         match self {
-            Self::Ed25519(x) => {
-                hash.chain_update([0xa3, 0x01, 0x01, 0x20, 0x06, 0x21, 0x58, 0x20]).chain_update(x).finalize().into()
-            }
+            Self::Ed25519(x) => sha256(&[&[0xa3, 0x01, 0x01, 0x20, 0x06, 0x21, 0x58, 0x20], x]),
             Self::P256(xy) => {
                 let (x, y) = xy.split_at(32);
-                hash.chain_update([0xa4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x58, 0x20])
-                    .chain_update(x)
-                    .chain_update([0x22, 0x58, 0x20])
-                    .chain_update(y)
-                    .finalize()
-                    .into()
+                sha256(&[&[0xa4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x58, 0x20], x, &[0x22, 0x58, 0x20], y])
             }
         }
     }

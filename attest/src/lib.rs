@@ -16,16 +16,20 @@ extern crate std;
 
 #[cfg(feature = "verify")]
 pub mod batch;
+mod beacon;
 mod cbor;
 pub mod challenge;
 mod claims;
 mod class;
 mod device;
+mod endorsement;
 mod envelope;
 mod error;
+mod hash;
 mod identity;
 mod list;
 mod place;
+mod queue;
 mod sign;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 mod soft;
@@ -35,9 +39,13 @@ pub mod verify;
 
 #[cfg(feature = "verify")]
 pub use batch::BatchVerifier;
+pub use beacon::{
+    BEACON_LEN, Beacon, BeaconDomain, BeaconError, Challenge, CheckCertificate, Unchecked, beacon_message, derive,
+};
 pub use claims::{Body, BootBody, Claims, EAT_PROFILE, MAX_CHAIN, RevealBody};
 pub use class::Class;
 pub use device::{BootError, Device, Storage, VolatileBoot, link};
+pub use endorsement::{Endorsement, EndorsementError, MAX_ENDORSEMENT, MAX_MODEL, Tier};
 #[cfg(feature = "alloc")]
 pub use envelope::sig_structure;
 pub use envelope::{Envelope, decode, evidence_id};
@@ -45,6 +53,7 @@ pub use error::{DecodeError, EncodeError};
 pub use identity::{Alg, DEVICE_KEY_STATEMENT_MAX, PublicKey, device_key_statement, network_id};
 pub use list::{List, ListIter, Reading, Readings, Reception, Receptions, Row};
 pub use place::{Location, location_commitment};
+pub use queue::{QUEUE_HEAD, QUEUE_RECORD_HEAD, Queue, QueueFull, QueueIter, Queued, Receipted};
 pub use sign::{SealError, SignError, Signed, Signer, ToBeSigned, seal};
 #[cfg(feature = "soft-ed25519")]
 pub use soft::SoftEd25519;

@@ -2,6 +2,8 @@
 
 use core::{fmt, marker::PhantomData};
 
+use minicbor::encode::Write as _;
+
 use crate::{
     DecodeError, EncodeError,
     cbor::{Reader, Writer, no_room},
@@ -9,6 +11,7 @@ use crate::{
 
 /// One reading: `mantissa · 10^exponent` on a channel whose meaning the device class defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
 pub struct Reading {
     /// The channel.
     pub channel: u64,
@@ -20,6 +23,7 @@ pub struct Reading {
 
 /// One reception: what a device heard of another's coverage transmission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
 pub struct Reception {
     /// The lease of the transmitter.
     pub lease: u64,
@@ -63,7 +67,9 @@ impl row::Codec for Reading {
     }
 
     fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
-        out.array(3).and_then(|e| e.u64(self.channel)?.i8(self.exponent)?.i64(self.mantissa)).map_err(no_room)?;
+        out.array(3)
+            .and_then(|e| e.u64(self.channel)?.i64(self.exponent.into())?.i64(self.mantissa))
+            .map_err(no_room)?;
         Ok(())
     }
 
@@ -84,7 +90,7 @@ impl row::Codec for Reception {
 
     fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         out.array(4)
-            .and_then(|e| e.u64(self.lease)?.bytes(&self.payload)?.i32(self.rssi)?.i32(self.snr))
+            .and_then(|e| e.u64(self.lease)?.bytes(&self.payload)?.i64(self.rssi.into())?.i64(self.snr.into()))
             .map_err(no_room)?;
         Ok(())
     }
@@ -152,15 +158,21 @@ impl<'a, T: Row> List<'a, T> {
             return Err(EncodeError::Bounds);
         }
         out.array(self.len() as u64).map_err(no_room)?;
-        let mut last = None;
-        for row in self.iter() {
-            if last.is_some_and(|last: T| !last.precedes(&row)) {
-                return Err(EncodeError::Order);
+        match self.0 {
+            Source::Rows(rows) => {
+                let mut last: Option<&T> = None;
+                for row in rows {
+                    if last.is_some_and(|last| !last.precedes(row)) {
+                        return Err(EncodeError::Order);
+                    }
+                    row.write(out)?;
+                    last = Some(row);
+                }
+                Ok(())
             }
-            row.write(out)?;
-            last = Some(row);
+            // Already the one canonical encoding; so a device that only speaks carries no decoder.
+            Source::Received { rows, .. } => out.writer_mut().write_all(rows).map_err(|_| EncodeError::Buffer),
         }
-        Ok(())
     }
 
     /// Reads an array and checks every row, so that iterating cannot fail later. `whole` is the reader's input.

@@ -1,6 +1,6 @@
 //! A device's place and its salted commitment (docs/protocol.md §3). Distances and cells are left to the verifier.
 
-use sha2::{Digest, Sha256};
+use crate::hash::sha256;
 
 const LOCATION_TAG: &[u8] = b"plumbline/location/v1";
 
@@ -26,11 +26,5 @@ impl Location {
 /// The commitment to a place that is registered on chain.
 #[must_use]
 pub fn location_commitment(location: &Location) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(LOCATION_TAG)
-        .chain_update(location.lat.to_be_bytes())
-        .chain_update(location.lon.to_be_bytes())
-        .chain_update(location.salt)
-        .finalize()
-        .into()
+    sha256(&[LOCATION_TAG, &location.lat.to_be_bytes(), &location.lon.to_be_bytes(), &location.salt])
 }

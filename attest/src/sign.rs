@@ -1,11 +1,10 @@
 //! From claims to a signed message in the caller's buffer, through whatever holds the key. Keeps no state: the next
 //! sequence number and the previous id are `device.rs`.
 
-use sha2::{Digest, Sha256};
-
 use crate::{
     Claims, Class, EncodeError, EvidenceId, MAX_MESSAGE, Network, PublicKey,
     envelope::{FRAME, SIGNATURE_HEAD, TBS_PREFIX_LEN, UNPROTECTED, bytes_head, protected, tbs_prefix_bytes},
+    hash::sha256,
 };
 
 /// The bytes to be signed, in the two shapes that key holders take.
@@ -28,7 +27,7 @@ impl<'a> ToBeSigned<'a> {
     /// Its SHA-256: what a P-256 secure element signs.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.0).into()
+        sha256(&[self.0])
     }
 }
 

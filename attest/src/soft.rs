@@ -79,6 +79,16 @@ impl SoftP256 {
         }
         Self { key, public }
     }
+
+    /// Signs a SHA-256 digest, as a secure element does; r‖s.
+    ///
+    /// # Errors
+    /// Never with a key made here; the curve library's interface can refuse.
+    pub fn sign_prehashed(&self, digest: &[u8; 32]) -> Result<[u8; 64], SignError> {
+        use p256::ecdsa::{Signature, signature::hazmat::PrehashSigner};
+        let signature: Signature = self.key.sign_prehash(digest).map_err(|_| SignError::Refused)?;
+        Ok(signature.to_bytes().into())
+    }
 }
 
 #[cfg(feature = "soft-p256")]
@@ -88,9 +98,7 @@ impl Signer for SoftP256 {
     }
 
     fn sign(&self, tbs: ToBeSigned<'_>) -> Result<[u8; 64], SignError> {
-        use p256::ecdsa::{Signature, signature::hazmat::PrehashSigner};
-        let signature: Signature = self.key.sign_prehash(&tbs.digest()).map_err(|_| SignError::Refused)?;
-        Ok(signature.to_bytes().into())
+        self.sign_prehashed(&tbs.digest())
     }
 }
 

@@ -1,0 +1,166 @@
+/* attest.h: what a Plumbline device says, signed. The bytes: docs/protocol.md; the rest: attest/README.md.
+ *
+ * Rules of the interface
+ *   - Nothing here allocates, prints, blocks or keeps global state. All memory is the caller's; inputs are copied.
+ *   - Every function that returns int32_t returns an ATTEST_ status; on anything but ATTEST_OK nothing has advanced and
+ *     no sequence number was used. What `buf` then holds is unspecified.
+ *   - Pointers must be valid and aligned for their type; a null one gives ATTEST_NULL unless the text allows it.
+ *   - One device is used by one thread at a time. Different devices are independent.
+ *   - `iat` is the time in unix seconds, or null for a device without a clock.
+ *   - `buf` of ATTEST_MAX_MESSAGE bytes always suffices.
+ * tests/header.rs compares this file with the library; change both together and raise attest_abi_version.
+ */
+#ifndef PLUMBLINE_ATTEST_H
+#define PLUMBLINE_ATTEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ATTEST_MAX_MESSAGE 1024
+#define ATTEST_BEACON_LEN 56
+#define ATTEST_TOPIC_LEN 44      /* longest topic with its final zero */
+#define ATTEST_MAX_READINGS 32
+#define ATTEST_MAX_RECEPTIONS 16
+#define ATTEST_MAX_CHAIN 4096
+#define ATTEST_DEVICE_WORDS 24
+
+/* Algorithms. */
+#define ATTEST_ED25519 1
+#define ATTEST_P256 2
+
+/* Message classes. */
+#define ATTEST_CLASS_TELEMETRY 1
+#define ATTEST_CLASS_HEARTBEAT 2
+#define ATTEST_CLASS_BOOT 3
+#define ATTEST_CLASS_ANSWER 4
+#define ATTEST_CLASS_COMMITMENT 5
+#define ATTEST_CLASS_WITNESS 6
+#define ATTEST_CLASS_REVEAL 7
+
+/* Statuses; numbers never change meaning. */
+#define ATTEST_OK 0
+#define ATTEST_NULL 1            /* a required pointer was null */
+#define ATTEST_STRUCT_SIZE 2     /* struct_size is not the one of this library */
+#define ATTEST_SIGNER 3          /* unknown algorithm, or its callback is missing */
+#define ATTEST_NOT_BOOTED 4      /* attest_device_boot has not succeeded */
+#define ATTEST_STORAGE 5         /* the boot count is not safe: send nothing */
+#define ATTEST_EXHAUSTED 6       /* boot count or sequence number has run out */
+#define ATTEST_BUFFER 7          /* buffer too small */
+#define ATTEST_BOUNDS 8          /* number or list over its bound */
+#define ATTEST_ORDER 9           /* receptions do not ascend by lease */
+#define ATTEST_SIGN 10           /* the signer gave no signature: try again */
+#define ATTEST_FORM 11           /* malformed bytes */
+#define ATTEST_NOT_CHALLENGED 12 /* no challenge in this slot: nothing to do */
+
+/* Whatever holds the key. Set struct_size to sizeof(attest_signer). The key is its first 32 bytes for Ed25519, x then y
+ * (big-endian) for P-256. Ed25519 needs sign_message, P-256 needs sign_digest (a secure element that takes SHA-256
+ * digests); the other may be null. Both write 64 bytes (R,s or r,s) and return 0, anything else means no signature.
+ * Copied by attest_device_boot; what ctx points to must outlive the device. */
+typedef struct attest_signer {
+    uint32_t struct_size;
+    uint32_t alg;
+    uint8_t public_key[64];
+    void *ctx;
+    int32_t (*sign_message)(void *ctx, const uint8_t *message, size_t len, uint8_t *signature);
+    int32_t (*sign_digest)(void *ctx, const uint8_t *digest, uint8_t *signature);
+} attest_signer;
+
+/* Where the boot count survives a power cut. Set struct_size to sizeof(attest_storage). load_boot gives 0 when nothing
+ * was ever stored; store_boot returns 0 only once the count is durable. Used during attest_device_boot only. */
+typedef struct attest_storage {
+    uint32_t struct_size;
+    void *ctx;
+    int32_t (*load_boot)(void *ctx, uint32_t *boot);
+    int32_t (*store_boot)(void *ctx, uint32_t boot);
+} attest_storage;
+
+/* One boot of one device. Set to zero (= {0}) before the first use; its contents are the library's. Copying it and using
+ * both copies forks the device. */
+typedef struct attest_device {
+    uint32_t ready;
+    uint64_t opaque[ATTEST_DEVICE_WORDS];
+} attest_device;
+
+/* A made message: buf[0..len], to be published on attest_topic_up(message_class). */
+typedef struct attest_message {
+    size_t len;
+    uint64_t seq;
+    uint32_t message_class;
+    uint8_t id[32]; /* the evidence id that receipts name */
+} attest_message;
+
+/* mantissa * 10^exponent on a channel that the device class defines */
+typedef struct attest_reading {
+    uint64_t channel;
+    int8_t exponent;
+    int64_t mantissa;
+} attest_reading;
+
+/* rssi in 0.01 dBm, snr in 0.01 dB */
+typedef struct attest_reception {
+    uint64_t lease;
+    uint8_t payload[16];
+    int32_t rssi;
+    int32_t snr;
+} attest_reception;
+
+/* 1e-7 degrees; salt is random and fresh for each commitment */
+typedef struct attest_location {
+    int32_t lat;
+    int32_t lon;
+    uint8_t salt[16];
+} attest_location;
+
+/* About the library. */
+uint32_t attest_abi_version(void);
+const char *attest_status_text(int32_t status); /* never null, static */
+
+/* The network of a chain and its CommitteeRegistry (20 bytes) -> 8 bytes. */
+int32_t attest_network_id(uint64_t chain_id, const uint8_t *registry, uint8_t *network);
+
+/* Counts the boot up, stores the count, and only then fills `device`. Call once per power-up. */
+int32_t attest_device_boot(attest_device *device, const attest_signer *signer, const attest_storage *storage, const uint8_t *network);
+int32_t attest_device_kid(attest_device *device, uint8_t *kid); /* 8 bytes */
+
+/* Proof of possession for DeviceRegistry: registry and owner 20 bytes each -> signature 64 bytes. */
+int32_t attest_prove_possession(attest_device *device, uint64_t chain_id, const uint8_t *device_registry, const uint8_t *owner, uint8_t *signature);
+
+/* One function per message class. */
+int32_t attest_heartbeat(attest_device *device, const uint64_t *iat, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_telemetry(attest_device *device, const uint64_t *iat, const attest_reading *readings, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+/* seed 16 bytes (random, fresh per boot), firmware 32 bytes (SHA-256), location may be null */
+int32_t attest_boot_message(attest_device *device, const uint64_t *iat, const uint8_t *seed, const uint8_t *firmware, const attest_location *location, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, uint64_t lease, uint64_t slot, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_commitment(attest_device *device, const uint64_t *iat, uint64_t lease, uint64_t first_slot, uint32_t length, const uint8_t *anchor, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_witness(attest_device *device, const uint64_t *iat, uint64_t slot, const uint8_t *commitment, uint8_t *buf, size_t buf_len, attest_message *out);
+/* secret 32 bytes, or null when not challenged in the slot; salt 16 bytes; receptions strictly ascending by lease */
+int32_t attest_reveal(attest_device *device, const uint64_t *iat, uint64_t slot, const uint8_t *secret, const uint8_t *salt, const attest_reception *receptions, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+
+/* Topic of a message (zero-terminated ASCII); kid 8 bytes. */
+int32_t attest_topic_up(uint32_t message_class, const uint8_t *kid, uint8_t *topic, size_t topic_len);
+
+/* Reads a beacon broadcast (ATTEST_BEACON_LEN bytes). ATTEST_OK: challenged, answer with draw (32 bytes) and slot;
+ * ATTEST_NOT_CHALLENGED: slot and draw are filled, nothing to do. Does not check the beacon's certificate: a broker that
+ * invents beacons costs the device airtime and nothing else. */
+int32_t attest_challenge(const uint8_t *beacon, size_t beacon_len, uint64_t device, uint64_t lease, uint64_t challenge_p, uint64_t *slot, uint8_t *draw);
+
+/* Coverage: the hash chain of secrets (32 bytes each), the transmission, the witness commitment (32 bytes). */
+int32_t attest_chain_anchor(const uint8_t *secret0, uint32_t length, uint8_t *anchor);
+int32_t attest_chain_secret(const uint8_t *secret0, uint64_t first_slot, uint32_t length, uint64_t slot, uint8_t *secret);
+int32_t attest_transmission(const uint8_t *secret, const uint8_t *draw, uint8_t *payload, uint8_t *attenuation_db);
+int32_t attest_witness_commitment(const attest_reception *receptions, size_t count, const uint8_t *salt, uint8_t *commitment);
+
+/* Software signers, when the library was built with features soft-ed25519 and soft-p256. They fill `signer`; ctx then
+ * points to `seed` (32 bytes), which must outlive the device. */
+int32_t attest_soft_ed25519(uint8_t *seed, attest_signer *signer);
+int32_t attest_soft_p256(uint8_t *seed, attest_signer *signer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
