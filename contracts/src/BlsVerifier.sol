@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IBlsVerifier} from "./interfaces/IBlsVerifier.sol";
+import {ICertificateVerifier} from "./interfaces/ICertificateVerifier.sol";
 import {Bls} from "./libraries/Bls.sol";
 
 /// @title BlsVerifier
@@ -38,7 +39,7 @@ contract BlsVerifier is IBlsVerifier {
         if (!hashes || !accepts || !refuses) revert KnownAnswerTestFailed();
     }
 
-    /// @inheritdoc IBlsVerifier
+    /// @inheritdoc ICertificateVerifier
     function verify(bytes calldata key, bytes32 digest, bytes calldata signature) external view returns (bool) {
         return Bls.verify(key, digest, signature, pairingGas);
     }

@@ -27,7 +27,6 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
         address key;
         uint48 fromEpoch;
         uint48 untilEpoch;
-        // Cold.
         bytes32 policyHash;
         bytes32 shareRoot;
         uint64 previous;
@@ -108,7 +107,8 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
         if (members.length < MIN_MEMBERS || members.length > MAX_MEMBERS) revert BadSettings();
         if (policyHash == 0 || epochSeconds == 0 || slotMs == 0) revert BadSettings();
         c.latestTerm = term;
-        Config memory config;
+        // slither-disable-next-line uninitialized-local
+        Config memory config; // all fields follow
         (config.chainId, config.registry) = (block.chainid, address(this));
         (config.committee, config.term) = (committee, term);
         config.members = members;

@@ -73,11 +73,16 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     /// @notice Seconds after a lease's end that its final epoch must cover.
     uint64 public immutable grace;
 
+    // Written through storage references, which slither does not follow.
+    // slither-disable-next-line uninitialized-state
     mapping(uint64 lease => Lease) internal _leases;
     /// @inheritdoc ILeaseEscrow
     mapping(address token => mapping(address account => uint256)) public claimable;
     /// @inheritdoc ILeaseEscrow
     mapping(address token => mapping(uint64 committee => uint256)) public fees;
+
+    /// @inheritdoc ILeaseEscrow
+    mapping(uint64 lease => uint64) public noticeGiven;
 
     constructor(IReportHub hub_, uint64 oracleTimeout_, uint64 grace_) {
         if (oracleTimeout_ <= hub_.disputeWindow() + grace_) revert BadSettings();
@@ -117,15 +122,48 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     /// @inheritdoc ILeaseEscrow
     function close(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external nonReentrant {
         Lease storage l = _requireOpen(lease);
-        uint256 covered = uint256(l.terms.end) + grace;
-        if (registry.startOf(l.terms.committee, epoch + 1) < covered) revert NotFinal();
-        if (leaf.through < l.terms.end && registry.startOf(l.terms.committee, epoch) < covered) revert NotFinal();
+        _settleFinal(lease, l, l.terms.end, epoch, leaf, proof);
+        _finish(lease, l, 0);
+    }
+
+    /// @inheritdoc ILeaseEscrow
+    function giveNotice(uint64 lease) external {
+        Lease storage l = _requireOpen(lease);
+        if (msg.sender != l.lessor) revert NotParty(msg.sender);
+        if (noticeGiven[lease] != 0) revert NoticeAlreadyGiven();
+        uint256 leavesAt = Math.max(block.timestamp, l.terms.start) + oracleTimeout;
+        if (leavesAt >= l.terms.end) revert TooLateForNotice(leavesAt);
+        noticeGiven[lease] = uint64(leavesAt - oracleTimeout);
+        emit NoticeGiven(lease, uint64(leavesAt));
+    }
+
+    /// @inheritdoc ILeaseEscrow
+    function leaveLease(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof)
+        external
+        nonReentrant
+    {
+        Lease storage l = _requireOpen(lease);
+        uint256 given = noticeGiven[lease];
+        if (given == 0) revert NoNotice();
+        uint256 leavesAt = given + oracleTimeout;
+        _settleFinal(lease, l, msg.sender == l.lessee ? given : leavesAt, epoch, leaf, proof);
+        _finish(lease, l, l.terms.end - leavesAt);
+    }
+
+    /// @inheritdoc ILeaseEscrow
+    function closeSilent(uint64 lease, ClaimItem calldata first, ClaimItem calldata last) external nonReentrant {
+        Lease storage l = _requireOpen(lease);
+        if (msg.sender != l.lessee) revert NotParty(msg.sender);
         Terms memory t = l.terms;
-        Skip why = _check(lease, t, epoch, leaf, proof);
-        if (why != Skip.None) revert Skipped(why);
-        // A final leaf that was claimed before has nothing new to pay; that does not matter here.
-        _settle(lease, t, epoch, leaf);
-        _finish(lease, l);
+        _requireProven(lease, t, first.epoch, first.leaf, first.proof);
+        _requireProven(lease, t, last.epoch, last.leaf, last.proof);
+        (Leaf calldata a, Leaf calldata b) = (first.leaf, last.leaf);
+        if (a.goodSeconds != b.goodSeconds || a.units != b.units || b.badSeconds < a.badSeconds + oracleTimeout) {
+            revert NotSilent();
+        }
+        _requireNewest(t, last.epoch);
+        _settle(lease, t, last.epoch, b);
+        _finish(lease, l, 0);
     }
 
     /// @inheritdoc ILeaseEscrow
@@ -133,17 +171,19 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         Lease storage l = _requireOpen(lease);
         uint256 earliest = uint256(l.terms.end) + oracleTimeout;
         if (block.timestamp < earliest) revert TooEarly(earliest);
-        _finish(lease, l);
+        _finish(lease, l, 0);
     }
 
     /// @inheritdoc ILeaseEscrow
     function closeStalled(uint64 lease) external nonReentrant {
         Lease storage l = _requireOpen(lease);
+        // Only whether and when the stream last reported matters.
+        // slither-disable-next-line unused-return
         (bool posted, uint64 epoch,,) = hub.latest(l.terms.committee, l.terms.stream);
         uint256 since = posted ? registry.startOf(l.terms.committee, epoch + 1) : 0;
         uint256 earliest = Math.max(since, l.terms.start) + oracleTimeout;
         if (block.timestamp < earliest) revert TooEarly(earliest);
-        _finish(lease, l);
+        _finish(lease, l, 0);
     }
 
     /// @inheritdoc ILeaseEscrow
@@ -191,11 +231,48 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         return ReportClaims.verify(leaf, proof, root) ? Skip.None : Skip.NotProven;
     }
 
+    function _requireProven(uint64 lease, Terms memory t, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof)
+        private
+        view
+    {
+        Skip why = _check(lease, t, epoch, leaf, proof);
+        if (why != Skip.None) revert Skipped(why);
+    }
+
+    /// @dev No active root of the stream is newer: what a later report proved must not be cut.
+    function _requireNewest(Terms memory t, uint64 epoch) private view {
+        // slither-disable-next-line unused-return
+        (, uint64 latest,,) = hub.latest(t.committee, t.stream);
+        // The ring holds 64 epochs; anything older than those is gone.
+        for (uint64 e = latest; e > epoch && latest - e < 64; --e) {
+            if (hub.isActive(t.committee, t.stream, e)) revert NotFinal();
+        }
+    }
+
+    /// @dev Pays a leaf that covers `moment`. One that was claimed before has nothing new to pay; that does not matter.
+    function _settleFinal(
+        uint64 lease,
+        Lease storage l,
+        uint256 moment,
+        uint64 epoch,
+        Leaf calldata leaf,
+        bytes32[] calldata proof
+    ) private {
+        Terms memory t = l.terms;
+        uint256 covered = moment + grace;
+        if (registry.startOf(t.committee, epoch + 1) < covered) revert NotFinal();
+        if (leaf.through < moment && registry.startOf(t.committee, epoch) < covered) revert NotFinal();
+        _requireProven(lease, t, epoch, leaf, proof);
+        _settle(lease, t, epoch, leaf);
+    }
+
     /// @dev Raises the lease's counters to what a proven leaf says; an older or replayed one changes nothing.
     function _settle(uint64 lease, Terms memory t, uint64 epoch, Leaf calldata leaf)
         private
         returns (Skip, uint256 pay)
     {
+        // Every field is set below; credit stays zero when there is none.
+        // slither-disable-next-line uninitialized-local
         Gain memory g;
         g.through = Math.min(Math.min(leaf.through, t.end), block.timestamp);
         if (g.through < t.through) return (Skip.Stale, 0);
@@ -249,12 +326,19 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @dev Books everything and ends the lease. The refund is what is left, never computed on its own; a lease that
     /// proved too little for the minimum fee pays the rest of it out of the refund.
-    function _finish(uint64 lease, Lease storage l) private {
+    /// @param unserved Seconds of the lease that the lessor's early exit leaves unserved.
+    function _finish(uint64 lease, Lease storage l, uint256 unserved) private {
         _book(lease, l);
         uint256 fee = _feeOf(l, l.terms.paid);
         uint256 missing = l.terms.minFee > fee ? l.terms.minFee - fee : 0;
         uint256 refund = uint256(l.terms.deposited) - l.terms.paid - missing;
         uint256 bondReturned = uint256(l.bond) - l.bookedCredit;
+        if (unserved != 0) {
+            uint256 penalty = LeaseMath.penalty(bondReturned, unserved, l.terms.end - l.terms.start);
+            bondReturned -= penalty;
+            claimable[l.token][l.lessee] += penalty;
+            emit PenaltyPaid(lease, penalty);
+        }
         _end(lease, l, refund, bondReturned, missing);
         _release(lease, l);
     }
@@ -286,6 +370,8 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     /// @dev Takes exactly `amount`, or reverts: a token that keeps a fee must not be credited in full.
     function _pull(address token, address from, uint256 amount) internal {
         uint256 before = IERC20(token).balanceOf(address(this));
+        // `from` is the caller, or the lessor whose signed offer names this token and this bond.
+        // slither-disable-next-line arbitrary-send-erc20
         IERC20(token).safeTransferFrom(from, address(this), amount);
         uint256 received = IERC20(token).balanceOf(address(this)) - before;
         if (received != amount) revert WrongAmount(received, amount);

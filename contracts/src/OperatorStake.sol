@@ -9,13 +9,15 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IOperatorStake} from "./interfaces/IOperatorStake.sol";
+import {IReportHub} from "./interfaces/IReportHub.sol";
 import {IStakeSource} from "./interfaces/IStakeSource.sol";
+import {Config, TermConfig} from "./libraries/TermConfig.sol";
 import {Typed} from "./libraries/Typed.sol";
-import {MemberStatement} from "./Types.sol";
+import {Header, MemberStatement} from "./Types.sol";
 
 /// @title OperatorStake
-/// @notice An ERC-20 bond per operator, slashed only for equivocation that anyone can check. Leaves out: delegation,
-/// jail, and every judgement about what is true.
+/// @notice An ERC-20 bond per operator, slashed only for equivocation that anyone can check. Long absence
+/// costs the right to a seat for a while, never money. Leaves out: delegation, and every judgement about what is true.
 contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -27,6 +29,9 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
 
     /// @notice Part of a slashed bond that goes to whoever brought the proof: small, so that nobody reports itself.
     uint256 public constant REWARD_BP = 1_000;
+
+    /// @notice Fewest consecutive headers that may show absence: a leader chooses the bitmap, so a few prove nothing.
+    uint256 public constant MIN_HEADERS = 64;
 
     IERC20 public immutable token;
     ICommitteeRegistry public immutable registry;
@@ -45,7 +50,15 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
     /// @notice Faults that were slashed already.
     mapping(bytes32 fault => bool) public used;
 
+    /// @notice Where headers are looked up; zero = nobody can be jailed. Set by governance.
+    IReportHub public hub;
+    /// @inheritdoc IOperatorStake
+    mapping(address operator => uint64) public jailedUntil;
+    /// @dev First epoch that no jailing has counted yet.
+    mapping(address operator => mapping(uint64 committee => mapping(uint32 stream => uint64))) private _countFrom;
+
     event InsuranceSet(address insurance);
+    event HubSet(address hub);
 
     constructor(
         address owner_,
@@ -73,6 +86,36 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         if (insurance_ == address(0)) revert BadSettings();
         insurance = insurance_;
         emit InsuranceSet(insurance_);
+    }
+
+    /// @notice Sets the hub whose headers show absence; zero = nobody can be jailed. Governance only.
+    function setHub(IReportHub hub_) external onlyOwner {
+        hub = hub_;
+        emit HubSet(address(hub_));
+    }
+
+    /// @notice Ends a jailing, for instance when the stream was frozen afterwards. Governance only.
+    function release(address operator) external onlyOwner {
+        jailedUntil[operator] = 0;
+        emit Released(operator);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function jail(Config calldata config, uint256 index, Header[] calldata headers) external {
+        if (headers.length < MIN_HEADERS) revert TooFewHeaders(headers.length);
+        if (index >= config.members.length) revert NotAMember(address(0));
+        bytes32 digest = TermConfig.digest(config);
+        if (digest != registry.configDigest(config.committee, config.term)) revert WrongConfig();
+        uint256 absent = _countAbsent(digest, index, headers);
+        if (absent * 2 <= headers.length) revert NotAbsent(absent, headers.length);
+
+        address operator = config.members[index];
+        Header calldata last = headers[headers.length - 1];
+        uint64 from = _countFrom[operator][config.committee][last.stream];
+        if (headers[0].epoch < from) revert AlreadyCounted(from);
+        _countFrom[operator][config.committee][last.stream] = last.epoch + 1;
+        jailedUntil[operator] = uint64(block.timestamp) + unbondingDelay;
+        emit Jailed(operator, config.committee, last.stream, absent, headers.length, jailedUntil[operator]);
     }
 
     /// @inheritdoc IOperatorStake
@@ -144,13 +187,37 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
 
     /// @inheritdoc IStakeSource
     function stakeOf(address operator) external view returns (uint256) {
-        return _accounts[operator].bonded;
+        return jailedUntil[operator] > block.timestamp ? 0 : _accounts[operator].bonded;
     }
 
     /// @inheritdoc IOperatorStake
     function unbonding(address operator) external view returns (uint256 amount, uint64 availableAt) {
         Account storage a = _accounts[operator];
         return (a.leaving, a.availableAt);
+    }
+
+    /// @dev Headers oldest first. The newest is the stream's last post; each names the one before it by its digest, so
+    /// that all were certified when the newest was.
+    function _countAbsent(bytes32 configDigest, uint256 index, Header[] calldata headers)
+        private
+        view
+        returns (uint256 absent)
+    {
+        Header calldata last = headers[headers.length - 1];
+        if (address(hub) == address(0)) revert NotCertified(last.epoch);
+        // slither-disable-next-line unused-return
+        (bool posted,, bytes22 prefix, bool frozen) = hub.latest(last.committee, last.stream);
+        if (!posted || frozen) revert NotCertified(last.epoch);
+        bytes32 expected = bytes32(0);
+        for (uint256 i = headers.length; i > 0; --i) {
+            Header calldata h = headers[i - 1];
+            bytes32 digest = registry.hashTyped(Typed.hash(h));
+            bool linked = i == headers.length ? bytes22(digest) == prefix : digest == expected;
+            // The config digest binds committee and term, and with the term the member's index.
+            if (!linked || h.configDigest != configDigest || h.stream != last.stream) revert NotCertified(h.epoch);
+            if ((h.participation >> index) & 1 == 0) ++absent;
+            expected = h.previousHeader;
+        }
     }
 
     /// @dev Takes up to `slashAmount`, from the bond first, then from what is leaving; never reverts for too little.

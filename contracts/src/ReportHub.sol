@@ -100,6 +100,8 @@ contract ReportHub is IReportHub, Ownable2Step {
             if (ring[i].activeAt != 0 && ring[i].epoch >= epoch) delete ring[i];
         }
         s.frozen = true;
+        // The key is of no use here, only whose it is.
+        // slither-disable-next-line unused-return
         (uint64 term,) = registry.keyFor(committee, s.epoch);
         _freezes[committee][stream] = Freeze(term, base);
         emit StreamFrozen(committee, stream, epoch, base);

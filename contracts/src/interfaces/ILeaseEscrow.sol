@@ -113,6 +113,10 @@ interface ILeaseEscrow is IReportConsumer {
     event LeaseClosed(uint64 indexed lease, uint256 refunded, uint256 bondReturned);
     /// @notice Precedes LeaseClosed when a lease ends before its start.
     event LeaseCancelled(uint64 indexed lease, address by);
+    /// @notice The lessor will leave the lease at `leavesAt` (unix seconds).
+    event NoticeGiven(uint64 indexed lease, uint64 leavesAt);
+    /// @notice Precedes LeaseClosed: what of the bond went to the lessee for an early exit, beside `refunded`.
+    event PenaltyPaid(uint64 indexed lease, uint256 amount);
     event Withdrawn(address indexed token, address indexed account, uint256 amount);
     event FeesWithdrawn(uint64 indexed committee, address indexed token, address treasury, uint256 amount);
     event OfferNonceUsed(address indexed lessor, uint64 nonce);
@@ -140,6 +144,10 @@ interface ILeaseEscrow is IReportConsumer {
     error TooEarly(uint256 earliest);
     error NotParty(address caller);
     error NotOpen(uint64 lease);
+    error NoNotice();
+    error NoticeAlreadyGiven();
+    error TooLateForNotice(uint256 leavesAt);
+    error NotSilent();
     error NothingToWithdraw();
     error NoTreasury(uint64 committee);
 
@@ -177,6 +185,23 @@ interface ILeaseEscrow is IReportConsumer {
 
     /// @notice Closes a lease whose stream has had no report for oracleTimeout. Unproven is unpaid; nobody is slashed.
     function closeStalled(uint64 lease) external;
+
+    /// @notice The lessor announces that it will leave an open lease oracleTimeout seconds from now (from the start, when
+    /// that is later). The lease runs on until someone calls `leaveLease`.
+    function giveNotice(uint64 lease) external;
+
+    /// @notice Ends a lease under notice with a proven leaf that covers the moment of leaving and grace: the end of the
+    /// notice, or for the lessee already its beginning. Everything proven by that leaf is paid; of the bond, the part of
+    /// the lease after the notice goes to the lessee as a penalty, rounded up. Anyone may call.
+    function leaveLease(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external;
+
+    /// @notice The lessee ends a lease whose device has been silent: two proven leaves show at least oracleTimeout more
+    /// bad seconds and not one good second or unit, and no active report is newer than the second, which is paid first.
+    /// What later reports, still inside their dispute window, would prove is not paid.
+    function closeSilent(uint64 lease, ClaimItem calldata first, ClaimItem calldata last) external;
+
+    /// @notice When the lessor gave notice (unix seconds, not before the start); zero = not.
+    function noticeGiven(uint64 lease) external view returns (uint64);
 
     /// @notice Before the start, either party may go back; who does pays the minimum fee.
     function cancel(uint64 lease) external;

@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {IStakeSource} from "./IStakeSource.sol";
-import {MemberStatement} from "../Types.sol";
+import {Header, MemberStatement} from "../Types.sol";
+import {Config} from "../libraries/TermConfig.sol";
 
 /// @title Bonds of operators
 /// @notice Slashed for one thing only: two statements of one member that must not both exist.
@@ -16,6 +17,17 @@ interface IOperatorStake is IStakeSource {
     );
     event Withdrawn(address indexed account, uint256 amount);
 
+    /// @notice Absent in `absent` of `headers` consecutive reports: no seat until `until` (unix seconds).
+    event Jailed(
+        address indexed operator, uint64 indexed committee, uint32 stream, uint256 absent, uint256 headers, uint64 until
+    );
+    event Released(address indexed operator);
+
+    error TooFewHeaders(uint256 headers);
+    error WrongConfig();
+    error NotCertified(uint64 epoch);
+    error NotAbsent(uint256 absent, uint256 headers);
+    error AlreadyCounted(uint64 countFrom);
     error WrongAmount(uint256 received, uint256 expected);
     error BelowMinimum(uint256 left, uint256 minimum);
     error StakeTooLow(uint256 asked, uint256 bonded);
@@ -47,6 +59,16 @@ interface IOperatorStake is IStakeSource {
         MemberStatement calldata b,
         bytes calldata signatureB
     ) external returns (uint256 amount);
+
+    /// @notice Jails a member that was absent from more than half of at least 64 consecutive reports of one stream and
+    /// term. Costs no money: until `jailedUntil` its bond counts as zero for the registry, so that it gets no new seat.
+    /// Anyone may call. An epoch counts once.
+    /// @param config What the term's config digest binds; proves the member's index.
+    /// @param headers Consecutive headers, oldest first, the last one the stream's last post.
+    function jail(Config calldata config, uint256 index, Header[] calldata headers) external;
+
+    /// @notice Until when an operator is jailed (unix seconds); zero = never was.
+    function jailedUntil(address operator) external view returns (uint64);
 
     /// @notice Pays out rewards (and, for the insurance account, slashed bonds) of msg.sender.
     function withdrawRewards() external returns (uint256 amount);

@@ -30,6 +30,14 @@ library LeaseMath {
         }
     }
 
+    /// @notice What of the `bond` left an early exit costs: the unserved part of the lease, rounded up.
+    /// @param unserved Seconds, at most `length`; `length` is not zero.
+    function penalty(uint256 bond, uint256 unserved, uint256 length) internal pure returns (uint256) {
+        unchecked {
+            return (bond * unserved + length - 1) / length;
+        }
+    }
+
     /// @notice Service credit for `creditSeconds`, out of the bond.
     function credit(uint256 creditSeconds, uint256 pricePerUnit, uint256 bond) internal pure returns (uint256) {
         unchecked {

@@ -20,7 +20,10 @@ contract LeaseHandler is LeaseWorld {
     uint256 public taken;
     uint256 public withdrawn;
     uint256 public claims;
+    /// @notice The lease that the last call was about; zero before the first.
+    uint64 public touched;
     uint256 public closings;
+    uint256 public exits;
 
     constructor() {
         _deployLeases();
@@ -37,9 +40,11 @@ contract LeaseHandler is LeaseWorld {
         Offer memory o = _offer();
         o.tokenId = id;
         o.start += delay % 100;
-        o.end = o.start + LENGTH;
+        // Every other lease is long enough for a notice.
+        o.end = o.start + (deposit % 2 == 0 ? LENGTH : LENGTH + 2 * TIMEOUT);
         deposit = MIN_FEE + deposit % 6_000;
         uint64 lease = _open(o, deposit);
+        touched = lease;
         (model[lease].deposited, model[lease].through) = (deposit, o.start);
         taken += uint256(deposit) + BOND;
     }
@@ -85,6 +90,26 @@ contract LeaseHandler is LeaseWorld {
         _note(lease, leaf);
         escrow.close(lease, epoch, leaf, new bytes32[](0));
         ++closings;
+    }
+
+    /// @notice The lessor gives notice and the lessee goes at once.
+    function leaveEarly(uint64 lease, uint128 units, uint64 credit) external {
+        lease = _pick(lease);
+        if (lease == 0) return;
+        ILeaseEscrow.LeaseInfo memory l = escrow.leaseInfo(lease);
+        uint64 given = uint64(block.timestamp) > l.start ? uint64(block.timestamp) : l.start;
+        if (given + TIMEOUT >= l.end) return;
+        vm.prank(lessor);
+        escrow.giveNotice(lease);
+        Leaf memory leaf = _leaf(lease, units % 900, given);
+        leaf.creditSeconds = credit % 700;
+        uint64 epoch = _finalEpoch(given);
+        _postActive(epoch, _hashLeaf(leaf));
+        _note(lease, leaf);
+        vm.prank(LESSEE);
+        escrow.leaveLease(lease, epoch, leaf, new bytes32[](0));
+        ++closings;
+        ++exits;
     }
 
     function closeLate(uint64 lease, uint64 wait) external {
@@ -168,11 +193,13 @@ contract LeaseHandler is LeaseWorld {
         if (credit > m.creditSeconds) m.creditSeconds = credit;
     }
 
-    function _pick(uint64 seed) private view returns (uint64) {
+    function _pick(uint64 seed) private returns (uint64) {
         uint64 count = escrow.leaseCount();
         for (uint64 i = 0; i < count; ++i) {
             uint64 lease = (seed % count + i) % count + 1;
-            if (_isOpen(lease)) return lease;
+            if (!_isOpen(lease)) continue;
+            touched = lease;
+            return lease;
         }
         return 0;
     }

@@ -39,5 +39,7 @@ interface Vm {
     function getRecordedLogs() external returns (Log[] memory);
     function toString(uint256 value) external pure returns (string memory);
     function etch(address target, bytes calldata code) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
+    function store(address target, bytes32 slot, bytes32 value) external;
     function lastCallGas() external view returns (Gas memory);
 }
