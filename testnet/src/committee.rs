@@ -1,6 +1,7 @@
 //! The four oracle nodes: folders, keys, configuration, registration, starting, killing.
 //! Leaves out: the nodes' own bootstrap, which they do by themselves once the term is configured.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::rules;
 
 /// Members of the demo's committee: n = 4, f = 1, quorum and threshold 3.
 pub const MEMBERS: usize = 4;
+/// Members whose receipts make a message acknowledged, f+1: at least one of them is honest.
+pub const RECEIPTS_NEEDED: usize = 2;
 /// Which node is killed in epoch 1.
 pub const KILLED: usize = 3;
 /// Which node lies in epoch 3.
@@ -35,6 +38,10 @@ pub struct Node {
     pub api: Api,
     /// Its account on chain.
     pub actor: Actor,
+    /// Where it listens for gossip.
+    pub gossip: SocketAddr,
+    /// Where it listens for HTTP.
+    pub http: SocketAddr,
     config: PathBuf,
     endpoint: String,
     keys: [B256; 3],
@@ -143,7 +150,9 @@ impl Node {
         let endpoint = format!("/ip4/127.0.0.1/tcp/{gossip}");
         std::fs::write(folder.join("policy.json"), rules::policy_document())?;
         std::fs::write(&config, configuration(index, chain, contracts, broker, &endpoint, http))?;
-        Ok(Self { name, api: Api::new(http)?, actor, config, endpoint, keys: public, process: None })
+        let [gossip, http_at] = [gossip, http].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let api = Api::new(http)?;
+        Ok(Self { name, api, actor, gossip, http: http_at, config, endpoint, keys: public, process: None })
     }
 
     /// Starts the node's process.

@@ -96,6 +96,8 @@ mod bindings {
         }
         #[derive(Debug)]
         interface CommitteeRegistry {
+            event MemberRegistered(uint64 indexed committee, address indexed member, bytes32 peerKey, bytes32 dkgKey,
+                bytes32 receiptKey, string endpoint);
             event TermActivated(uint64 indexed committee, uint64 indexed term, bytes groupKey, bytes32 shareRoot, uint64 genesis);
             function setStake(address stake) external;
             function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string endpoint) external;

@@ -27,7 +27,9 @@ pub struct Account {
     pub deeds: Deeds,
     /// Losses and delays that no planned fault explains, each a sentence naming device and slot.
     pub unexplained: Vec<String>,
-    /// Ids of evidence that a broker acknowledged, forked pairs included.
+    /// Ids of evidence that a broker took (PUBACK), forked pairs included.
+    pub taken: BTreeSet<String>,
+    /// Ids of evidence for which the device holds receipts of f+1 members.
     pub acknowledged: BTreeSet<String>,
 }
 
@@ -38,7 +40,14 @@ pub fn accounts(books: &[Book<'_>], leases: &[Lease], clock: &Rules, slots: &Slo
     let air = Air::read(books, leases, clock, &challenged);
     let each = books.iter().zip(leases).zip(&challenged);
     each.map(|((book, lease), challenged)| {
-        let mut account = Account { acknowledged: acknowledged(&book.entries), ..Account::default() };
+        let mut account = Account::default();
+        for entry in &book.entries {
+            match entry {
+                Entry::Acked { id, .. } => drop(account.taken.insert(id.clone())),
+                Entry::Acknowledged { id, .. } => drop(account.acknowledged.insert(id.clone())),
+                _ => {}
+            }
+        }
         for slot in challenged {
             let verdict = if book.unit.plan.class == 2 {
                 air.met(lease.lease, *slot)
@@ -129,19 +138,12 @@ fn answered(book: &Book<'_>, own: u64, wanted: u64, clock: &Rules) -> Verdict {
     }
 }
 
-fn acknowledged(entries: &[Entry]) -> BTreeSet<String> {
-    let acked = entries.iter().filter_map(|entry| match entry {
-        Entry::Acked { id, .. } => Some(id.clone()),
-        _ => None,
-    });
-    acked.collect()
-}
-
-/// One reception that a reveal listed.
+/// One reception that a reveal listed, true or not.
 struct Reception {
     /// The hearer's token.
     hearer: u64,
     payload: String,
+    /// Whether the radio delivered it, at a strength that physics allows.
     plausible: bool,
 }
 
@@ -151,12 +153,12 @@ struct Air {
     sent: BTreeMap<(u64, u64), (String, u8)>,
     /// Slots whose reveal went out in time, by lease.
     revealed: BTreeSet<(u64, u64)>,
-    /// By (lease heard, slot).
-    heard: BTreeMap<(u64, u64), Vec<Reception>>,
-    /// By (hearer's token, slot): whether witness and reveal went out in time.
+    /// By (lease said to be heard, slot): what reveals list.
+    listed: BTreeMap<(u64, u64), Vec<Reception>>,
+    /// (hearer's token, slot) whose witness and reveal went out in time.
     witnessed: BTreeSet<(u64, u64)>,
-    /// By (liar's token, slot): lies that the transmitters' own reveals disprove.
-    lies: BTreeMap<(u64, u64), u64>,
+    /// (liar's token, slot): proven lies, one per slot however many leases it lied about.
+    lies: BTreeSet<(u64, u64)>,
 }
 
 impl Air {
@@ -164,9 +166,9 @@ impl Air {
         let mut air = Self {
             sent: BTreeMap::new(),
             revealed: BTreeSet::new(),
-            heard: BTreeMap::new(),
+            listed: BTreeMap::new(),
             witnessed: BTreeSet::new(),
-            lies: BTreeMap::new(),
+            lies: BTreeSet::new(),
         };
         let places: BTreeMap<u64, Location> =
             books.iter().zip(leases).filter_map(|(book, lease)| Some((lease.lease, book.unit.location?))).collect();
@@ -176,8 +178,9 @@ impl Air {
         for (book, lease) in books.iter().zip(leases).filter(|(book, _)| book.unit.plan.class == 2) {
             air.note_heard(book, lease.lease, &places);
         }
-        let drawn: BTreeMap<u64, &BTreeSet<u64>> = leases.iter().map(|lease| lease.lease).zip(challenged).collect();
-        air.note_lies(books, &drawn);
+        for (lease, slots) in leases.iter().zip(challenged) {
+            air.note_lies(lease, slots);
+        }
         air
     }
 
@@ -206,44 +209,54 @@ impl Air {
     }
 
     fn note_heard(&mut self, book: &Book<'_>, own: u64, places: &BTreeMap<u64, Location>) {
-        // What the radio delivered, with its strength, and of that only what the reveal listed.
+        // What the radio delivered, with its strength; what the reveal listed may be something else.
         let mut frames: BTreeMap<(u64, u64), (String, i32, i32)> = BTreeMap::new();
         for entry in &book.entries {
             match entry {
                 Entry::Heard { slot, lease, payload, rssi, snr, .. } => {
                     frames.insert((*lease, *slot), (payload.clone(), *rssi, *snr));
                 }
-                Entry::Revealed { slot, lease, payload, lie: false, .. } => {
-                    let Some((frame, rssi, snr)) = frames.get(&(*lease, *slot)) else { continue };
+                Entry::Revealed { slot, lease, payload, .. } => {
                     let attenuation = self.sent.get(&(*lease, *slot)).map_or(0, |(_, attenuation)| *attenuation);
                     let known = places.get(lease).zip(places.get(&own));
-                    let plausible =
-                        known.is_some_and(|(a, b)| plausible(a, b, *rssi, *snr, attenuation)) && frame == payload;
-                    let heard = self.heard.entry((*lease, *slot)).or_default();
-                    heard.push(Reception { hearer: book.unit.token, payload: payload.clone(), plausible });
+                    let plausible = frames.get(&(*lease, *slot)).is_some_and(|(frame, rssi, snr)| {
+                        frame == payload && known.is_some_and(|(a, b)| plausible(a, b, *rssi, *snr, attenuation))
+                    });
+                    let listed = self.listed.entry((*lease, *slot)).or_default();
+                    listed.push(Reception { hearer: book.unit.token, payload: payload.clone(), plausible });
                 }
                 _ => {}
             }
         }
     }
 
-    /// A lie counts when the transmitter was challenged and its reveal shows what it really sent.
-    fn note_lies(&mut self, books: &[Book<'_>], drawn: &BTreeMap<u64, &BTreeSet<u64>>) {
-        for book in books {
-            for entry in &book.entries {
-                let Entry::Revealed { slot, lease, payload, lie: true, .. } = entry else { continue };
-                let disproven = drawn.get(lease).is_some_and(|slots| slots.contains(slot))
-                    && self.revealed.contains(&(*lease, *slot))
-                    && self.sent.get(&(*lease, *slot)).is_some_and(|(sent, _)| sent != payload);
-                if disproven && self.witnessed.contains(&(book.unit.token, *slot)) {
-                    *self.lies.entry((book.unit.token, *slot)).or_default() += 1;
-                }
+    /// Receptions of a transmitter that others listed in time.
+    fn counting(&self, transmitter: u64, lease: u64, slot: u64) -> Vec<&Reception> {
+        let listed = self.listed.get(&(lease, slot)).into_iter().flatten();
+        listed.filter(|one| one.hearer != transmitter && self.witnessed.contains(&(one.hearer, slot))).collect()
+    }
+
+    /// A wrong reception is its hearer's lie, and not the doing of a transmitter with two radios, when the transmitter was
+    /// challenged and revealed what it sent, somebody plausibly heard that, and nobody else lists the same wrong payload.
+    fn note_lies(&mut self, lease: &Lease, challenged: &BTreeSet<u64>) {
+        for slot in challenged.iter().filter(|slot| self.revealed.contains(&(lease.lease, **slot))) {
+            let Some((sent, _)) = self.sent.get(&(lease.lease, *slot)) else { continue };
+            let counting = self.counting(lease.device, lease.lease, *slot);
+            if !counting.iter().any(|one| one.payload == *sent && one.plausible) {
+                continue;
             }
+            // Whoever else lists it, and be it the transmitter itself, is company.
+            let everyone = || self.listed.get(&(lease.lease, *slot)).into_iter().flatten();
+            let in_time = |one: &&Reception| self.witnessed.contains(&(one.hearer, *slot));
+            let alone = |payload: &str| everyone().filter(in_time).filter(|one| one.payload == payload).count() == 1;
+            let wrong = counting.iter().filter(|one| one.payload != *sent && alone(&one.payload));
+            let liars: Vec<(u64, u64)> = wrong.map(|one| (one.hearer, *slot)).collect();
+            self.lies.extend(liars);
         }
     }
 
-    fn lies(&self, token: u64) -> BTreeMap<u64, u64> {
-        self.lies.iter().filter(|((liar, _), _)| *liar == token).map(|((_, slot), count)| (*slot, *count)).collect()
+    fn lies(&self, token: u64) -> BTreeSet<u64> {
+        self.lies.iter().filter(|(liar, _)| *liar == token).map(|(_, slot)| *slot).collect()
     }
 
     fn met(&self, lease: u64, slot: u64) -> Verdict {
@@ -251,7 +264,7 @@ impl Air {
         if !self.revealed.contains(&(lease, slot)) {
             return Verdict::Lost("its reveal is missing or late".into());
         }
-        let Some(heard) = self.heard.get(&(lease, slot)) else { return Verdict::Unheard };
+        let Some(heard) = self.listed.get(&(lease, slot)) else { return Verdict::Unheard };
         let mut matching = heard.iter().filter(|one| one.payload == *payload && one.plausible).peekable();
         if matching.peek().is_none() {
             return Verdict::Unheard;

@@ -106,12 +106,76 @@ fn a_transmission_counts_when_another_heard_it_plausibly() {
     assert!(on_air([&a, &b], -9_000, false).iter().all(|account| account.unexplained.is_empty()));
 }
 
+/// Three hotspots a kilometre apart and one slot; `a` sends "aa". Lies of each, given what `b` and `c` list of it.
+fn lies_about_a(b_lists: &str, c_lists: &str, c_in_time: bool) -> Vec<usize> {
+    let place = |token, east| unit(token, 1, 2, Some((east, 0.0)), Fault::None);
+    let units = [place(1, 0.0), place(2, 1_000.0), place(3, -1_000.0)];
+    let [a, ..] = &units;
+    let (about, rssi, reveal) = (a.lease, -9_000, || sent(0, 2_100, "reveal", 2, None, false));
+    let transmitted = Entry::Transmitted { at_ms: 0, slot: 0, lease: about, payload: "aa".into(), attenuation_db: 0 };
+    let lists = |payload: &str, in_time: bool| {
+        let heard = Entry::Heard { at_ms: 0, slot: 0, lease: about, payload: "aa".into(), rssi, snr: 500 };
+        let (payload, lie) = (payload.to_owned(), payload != "aa");
+        let after = if in_time { 600 } else { 2_600 };
+        let witness = sent(0, after, "witness", 1, None, false);
+        vec![heard, witness, Entry::Revealed { at_ms: 0, slot: 0, lease: about, payload, lie }, reveal()]
+    };
+    let diaries = [vec![transmitted, reveal()], lists(b_lists, true), lists(c_lists, c_in_time)];
+    let books: Vec<Book<'_>> = units.iter().zip(diaries).map(|(unit, entries)| Book { unit, entries }).collect();
+    let leases: Vec<Lease> = units.iter().map(lease).collect();
+    accounts(&books, &leases, &CLOCK, &slots(1)).iter().map(|account| account.deeds.lies.len()).collect()
+}
+
 #[test]
-fn a_lie_that_the_transmitter_disproves_is_counted() {
-    let a = unit(1, 1, 2, Some((0.0, 0.0)), Fault::None);
-    let b = unit(2, 2, 2, Some((1_000.0, 0.0)), Fault::FalseWitness);
-    let accounts = on_air([&a, &b], -9_000, true);
-    let lies: Vec<u64> = accounts.iter().map(|account| account.deeds.lies.values().sum()).collect();
-    assert_eq!(lies, [0, 1]);
-    assert!(accounts.iter().all(|account| account.deeds.met.is_empty()));
+fn a_lie_counts_when_another_heard_the_truth_and_nobody_shares_the_lie() {
+    assert_eq!(lies_about_a("bb", "aa", true), [0, 1, 0]);
+    assert_eq!(lies_about_a("aa", "cc", true), [0, 0, 1]);
+    // Nobody heard the truth in time: it may have been the transmitter's second radio.
+    assert_eq!(lies_about_a("bb", "cc", true), [0, 0, 0]);
+    assert_eq!(lies_about_a("bb", "aa", false), [0, 0, 0]);
+    // Both heard the same other thing.
+    assert_eq!(lies_about_a("bb", "bb", true), [0, 0, 0]);
+    // A late witness is no witness, and no liar either.
+    assert_eq!(lies_about_a("aa", "cc", false), [0, 0, 0]);
+    assert_eq!(lies_about_a("aa", "aa", true), [0, 0, 0]);
+}
+
+#[test]
+fn two_who_share_a_lie_are_spared_even_where_the_truth_is_known_and_lies_count_once_a_slot() {
+    // A fourth hotspot knows the truth about `a` and `d`; `b` and `c` agree on a lie about `a`, and `b` lies about `d` alone.
+    let place = |token, east| unit(token, 1, 2, Some((east, 0.0)), Fault::None);
+    let units = [place(1, 0.0), place(2, 1_000.0), place(3, -1_000.0), place(4, 2_000.0), place(5, -2_000.0)];
+    let [a, _, _, d, _] = &units;
+    let (of_a, of_d) = (a.lease, d.lease);
+    let shout = |lease, payload: &str| Entry::Transmitted {
+        at_ms: 0,
+        slot: 0,
+        lease,
+        payload: payload.into(),
+        attenuation_db: 0,
+    };
+    let heard = |lease, payload: &str| Entry::Heard {
+        at_ms: 0,
+        slot: 0,
+        lease,
+        payload: payload.into(),
+        rssi: -9_500,
+        snr: 500,
+    };
+    let lists = |lease, payload: &str| Entry::Revealed { at_ms: 0, slot: 0, lease, payload: payload.into(), lie: true };
+    let speak = |mut entries: Vec<Entry>| {
+        entries.insert(0, sent(0, 600, "witness", 1, None, false));
+        entries.push(sent(0, 2_100, "reveal", 2, None, false));
+        entries
+    };
+    let lies = |b: Vec<Entry>, c: Vec<Entry>| -> Vec<usize> {
+        let truth = vec![heard(of_a, "aa"), heard(of_d, "dd"), lists(of_a, "aa"), lists(of_d, "dd")];
+        let diaries = [vec![shout(of_a, "aa")], b, c, vec![shout(of_d, "dd")], truth];
+        let books = units.iter().zip(diaries).map(|(unit, entries)| Book { unit, entries: speak(entries) });
+        let (books, leases): (Vec<Book<'_>>, Vec<Lease>) = (books.collect(), units.iter().map(lease).collect());
+        accounts(&books, &leases, &CLOCK, &slots(1)).iter().map(|account| account.deeds.lies.len()).collect()
+    };
+    assert_eq!(lies(vec![lists(of_a, "xx")], vec![lists(of_a, "xx")]), [0, 0, 0, 0, 0]);
+    assert_eq!(lies(vec![lists(of_a, "xx")], vec![lists(of_a, "yy")]), [0, 1, 1, 0, 0]);
+    assert_eq!(lies(vec![lists(of_a, "xx"), lists(of_d, "zz")], vec![]), [0, 1, 0, 0, 0]);
 }

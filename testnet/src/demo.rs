@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use crate::network::Network;
 use crate::place::Place;
 use crate::process::tail;
-use crate::progress::Progress;
-use crate::{audit, faults, settle};
+use crate::progress::{Progress, paint};
+use crate::{aftermath, audit, faults, firsthand, settle};
 
 /// How to play the story.
 #[derive(Clone, Debug, Args)]
@@ -73,6 +73,18 @@ impl Checks {
         }
     }
 
+    /// How many checks have failed so far.
+    #[must_use]
+    pub const fn failures(&self) -> usize {
+        self.failed.len()
+    }
+
+    /// Prints what was found, with a mark that says whether any check has failed since there were `before` failures.
+    pub fn found(&self, before: usize, text: &str) {
+        let mark = if self.failed.len() == before { paint("32", "✓") } else { paint("31", "✗") };
+        println!("  {mark} {text}");
+    }
+
     /// Notes a step that must succeed, and goes on when it did not.
     pub fn step<T>(&mut self, name: &str, result: Result<T>) -> Option<T> {
         match result {
@@ -123,8 +135,8 @@ async fn story(flags: &Flags, place: &Place) -> Result<bool> {
     network.open_leases(&progress).await?;
     network.start_devices().await?;
 
-    progress.heading("3  One minute of work, five epochs, six faults");
-    let journal = faults::play(&mut network, &progress, &mut checks).await?;
+    progress.heading("3  One minute of work, five epochs, seven faults");
+    let played = faults::play(&mut network, &progress, &mut checks).await?;
 
     progress.heading("4  Money");
     let settlement = settle::settle(&mut network, &progress, &mut checks).await?;
@@ -134,7 +146,11 @@ async fn story(flags: &Flags, place: &Place) -> Result<bool> {
     progress.heading("5  Was it right?");
     settle::compare(&network, &settlement, &accounts, &mut checks);
     faults::check_liar(&network, &mut checks).await?;
-    faults::check_restarted(&mut network, &journal, &accounts, &mut checks).await?;
+    firsthand::check_doors(&network, &played.users, &played.spree, &mut checks)?;
+    firsthand::check_receipts(&network, &accounts, &played.spree, &mut checks)?;
+    faults::check_restarted(&mut network, &played.journal, &accounts, &mut checks).await?;
+    aftermath::check(&network, &played.spree, &mut checks).await?;
+    aftermath::check_logs(&network, &mut checks);
     audit::replay(&network, flags.sabotage, &progress, &mut checks).await?;
     audit::other_libraries(&network, &progress, &mut checks).await;
 
@@ -149,16 +165,14 @@ async fn story(flags: &Flags, place: &Place) -> Result<bool> {
 fn verdict(checks: &Checks, progress: &Progress) -> bool {
     let seconds = progress.elapsed().as_secs();
     if checks.failed.is_empty() {
-        println!("\n  \x1b[1;32mall {} checks held\x1b[0m in {seconds} s", checks.held);
+        let all = format!("all {} checks held", checks.held);
+        println!("\n  {} in {seconds} s", paint("1;32", &all));
         return true;
     }
-    println!(
-        "\n  \x1b[1;31m{} of {} checks failed\x1b[0m after {seconds} s:",
-        checks.failed.len(),
-        checks.failed.len() + checks.held
-    );
+    let failed = format!("{} of {} checks failed", checks.failed.len(), checks.failed.len() + checks.held);
+    println!("\n  {} after {seconds} s:", paint("1;31", &failed));
     for failure in &checks.failed {
-        println!("  \x1b[31m✗\x1b[0m {failure}");
+        println!("  {} {failure}", paint("31", "✗"));
     }
     false
 }

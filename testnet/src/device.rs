@@ -6,34 +6,45 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aggregator::{GroupKey, Signature};
+use aggregator::GroupKey;
 use anyhow::{Context as _, Result};
 use attest::{Down, Reading, Reception};
+use sdk::verify::Trust;
 use sha2::{Digest as _, Sha256};
 use tokio::net::UdpSocket;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::radio::{Delivery, Frame};
 use crate::recording::{self, Feed};
 
+pub mod beacons;
 pub mod config;
 pub mod coverage;
 pub mod diary;
+pub mod door;
 pub mod duty;
 pub mod lease;
 pub mod link;
+pub mod receipts;
 pub mod voice;
 
 pub use config::{Algorithm, Clock, DeviceConfig, Kind, Misbehaviour, Place};
 pub use diary::Entry;
 
+use beacons::Beacons;
 use diary::Diary;
+use door::Door;
 use duty::{Act, Duty, Role, Speech};
 use lease::Chain;
 use link::{Link, News, Parcel};
+use receipts::Shelf;
 use voice::{BootFile, Sealed, Voice};
 
-/// Runs the device until its process ends.
+/// How long a device that is asked to end waits for receipts of what a broker has taken.
+const FAREWELL: Duration = Duration::from_millis(1_500);
+
+/// Runs the device until it is asked to end (SIGTERM); it then says nothing more and waits a moment for its receipts.
 ///
 /// # Errors
 /// When its folder, key or sockets cannot be used, or its diary not be written: a device without a diary proves nothing.
@@ -59,6 +70,9 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
     let mut device = Running {
         duty: Duty::new(role, secret(&seed), chains(&chain_file)?),
         diary: Diary::open(&config.dir)?,
+        door: door(&config, &clock, &group),
+        receipt_keys: config.receipt_keys()?,
+        shelf: Shelf::new(config.receipts_needed),
         beacons: Beacons { network, committee: config.committee, term: config.term, group },
         air: Air::open(&config).await?,
         chain_file,
@@ -67,6 +81,7 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
         voice,
     };
     device.introduce(&config)?;
+    let mut asked = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     loop {
         // First, so that the boot message is the first of its boot.
         device.wake().await?;
@@ -78,8 +93,18 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
                 device.perform(acts).await?;
             }
             () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            _ = asked.recv() => break,
         }
     }
+    let ending = tokio::time::timeout(FAREWELL, device.collect_receipts(&mut news));
+    ending.await.unwrap_or(Ok(()))
+}
+
+/// A closed door. Two epochs are as old as a word may be, and one more lets the next report be on its way.
+fn door(config: &DeviceConfig, clock: &Clock, group: &GroupKey) -> Door {
+    let (chain_id, registry, committee, term) = (config.chain_id, config.registry, config.committee, config.term);
+    let trust = Trust { chain_id, registry, committee, term, group: *group };
+    Door::new(trust, config.token, clock.epoch_ms.saturating_mul(3) / 1_000)
 }
 
 /// Unix milliseconds.
@@ -129,34 +154,6 @@ fn connect(config: &DeviceConfig, kid: &[u8; 8]) -> (Vec<mpsc::Sender<Parcel>>, 
     (parcels.collect(), news)
 }
 
-/// What it takes to check a beacon (docs/protocol.md §4).
-struct Beacons {
-    network: attest::Network,
-    committee: u64,
-    term: u64,
-    group: GroupKey,
-}
-
-impl Beacons {
-    /// Slot and certificate of a broadcast.
-    fn decode(payload: &[u8]) -> Option<(u64, [u8; 48])> {
-        let (slot, certificate) = payload.split_first_chunk::<8>()?;
-        Some((u64::from_be_bytes(*slot), certificate.try_into().ok()?))
-    }
-
-    /// Checks a certificate under the group key.
-    fn verify(&self, slot: u64, certificate: &[u8; 48]) -> Result<(), aggregator::Error> {
-        let message = Sha256::new()
-            .chain_update(b"plumbline/beacon/v1")
-            .chain_update(self.network)
-            .chain_update(self.committee.to_be_bytes())
-            .chain_update(self.term.to_be_bytes())
-            .chain_update(slot.to_be_bytes())
-            .finalize();
-        self.group.verify(&message.into(), &Signature::from_bytes(certificate)?)
-    }
-}
-
 /// A hotspot's two ends on the radio model's network; nothing for other devices.
 struct Air(Option<(UdpSocket, SocketAddr)>);
 
@@ -203,6 +200,9 @@ impl Delivery {
 struct Running {
     duty: Duty,
     diary: Diary,
+    door: Door,
+    receipt_keys: Vec<[u8; 32]>,
+    shelf: Shelf,
     beacons: Beacons,
     air: Air,
     chain_file: PathBuf,
@@ -226,6 +226,9 @@ impl Running {
     }
 
     async fn wake(&mut self) -> Result<()> {
+        if let Some(entry) = self.door.look(now()) {
+            self.diary.note(&entry)?;
+        }
         let acts = self.duty.wake(now());
         self.perform(acts).await?;
         if self.duty.pulse(now()) {
@@ -237,7 +240,10 @@ impl Running {
 
     async fn news(&mut self, news: News) -> Result<()> {
         match news {
-            News::Acked { id, broker } => self.diary.note(&Entry::Acked { at_ms: now(), id: hex::encode(id), broker }),
+            News::Acked { id, broker } => {
+                self.shelf.taken(id);
+                self.diary.note(&Entry::Acked { at_ms: now(), id: hex::encode(id), broker })
+            }
             News::Trouble { why } => self.diary.note(&Entry::Trouble { at_ms: now(), what: why }),
             News::Down { topic, payload } if topic == attest::BEACON_TOPIC => self.beacon(&payload).await,
             News::Down { topic, payload } => self.down(&topic, &payload).await,
@@ -265,10 +271,12 @@ impl Running {
         let kid = self.voice.kid();
         let is = |what| topic == attest::topic_down(what, &kid).as_str();
         if is(Down::Receipt) {
-            return self.diary.note(&Entry::Receipt { at_ms: now(), receipt: hex::encode(payload) });
+            return self.receipt(payload);
+        }
+        if is(Down::Access) {
+            return self.door.learn(now(), payload).map_or(Ok(()), |entry| self.diary.note(&entry));
         }
         if !is(Down::Lease) {
-            // Access feeds are for the device's door, which the demo's devices do not have.
             return Ok(());
         }
         match lease::hints(payload) {
@@ -281,6 +289,35 @@ impl Running {
             }
             Err(error) => self.diary.note(&Entry::Trouble { at_ms: now(), what: format!("lease hint: {error:#}") }),
         }
+    }
+
+    fn receipt(&mut self, payload: &[u8]) -> Result<()> {
+        let at_ms = now();
+        let checked = match receipts::check(payload, &self.receipt_keys) {
+            Ok(checked) => checked,
+            Err(error) => return self.diary.note(&Entry::BadReceipt { at_ms, why: format!("{error:#}") }),
+        };
+        let receipts::Checked { member, batch, ids } = checked;
+        self.diary.note(&Entry::Receipt { at_ms, member, batch, ids: ids.iter().map(hex::encode).collect() })?;
+        for id in ids {
+            if let Some(members) = self.shelf.receipted(id, member) {
+                self.diary.note(&Entry::Acknowledged { at_ms, id: hex::encode(id), members })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what still comes in, until nothing that a broker took lacks receipts.
+    async fn collect_receipts(&mut self, news: &mut mpsc::Receiver<News>) -> Result<()> {
+        while self.shelf.waiting() > 0
+            && let Some(item) = news.recv().await
+        {
+            match item {
+                News::Down { topic, payload } if topic == attest::BEACON_TOPIC => drop((topic, payload)),
+                item => self.news(item).await?,
+            }
+        }
+        Ok(())
     }
 
     async fn perform(&mut self, acts: Vec<Act>) -> Result<()> {

@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use alloy::primitives::B256;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::bundle::Scope;
+use crate::committee::RECEIPTS_NEEDED;
 use crate::device::{Algorithm, Clock, DeviceConfig, Kind, Misbehaviour, Place as Spot};
 use crate::fleet::{Fault, Unit};
 use crate::place::Place;
@@ -33,11 +35,18 @@ pub fn folder(place: &Place, unit: &Unit) -> PathBuf {
     place.run.join("devices").join(unit.plan.name)
 }
 
-/// Writes everything.
+/// Writes everything. `receipt_keys`: the members' by index, from the chain.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(place: &Place, units: &[Unit], scope: &Scope, genesis: u64, broker: u16) -> Result<Equipment> {
+pub fn write(
+    place: &Place,
+    units: &[Unit],
+    scope: &Scope,
+    receipt_keys: &[B256],
+    genesis: u64,
+    broker: u16,
+) -> Result<Equipment> {
     let shared = place.folder("devices")?;
     let (group_key_file, run_file) = (shared.join("group.key"), shared.join("clock.toml"));
     std::fs::write(&group_key_file, hex::encode(scope.group.to_bytes()))?;
@@ -62,6 +71,10 @@ pub fn write(place: &Place, units: &[Unit], scope: &Scope, genesis: u64, broker:
             alg: if unit.plan.alg == 1 { Algorithm::Ed25519 } else { Algorithm::P256 },
             seed_file,
             network: hex::encode(scope.network()),
+            chain_id: scope.chain_id,
+            registry: scope.registry,
+            receipt_keys: receipt_keys.iter().map(hex::encode).collect(),
+            receipts_needed: RECEIPTS_NEEDED,
             committee: scope.committee,
             term: scope.term,
             brokers: vec![loopback(broker)],

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use alloy::sol_types::SolEvent as _;
 use anyhow::{Context as _, Result, bail};
+use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::bundle::Epoch;
@@ -18,11 +19,14 @@ use crate::network::Network;
 use crate::progress::{Progress, Step};
 use crate::rules;
 use crate::settle::Accounts;
+use crate::vandal::{self, Spree};
 
 /// When the node is killed, ms after genesis: in epoch 1.
 const KILL_AT_MS: i64 = 20_000;
 /// When it is started again.
 const RESTART_AT_MS: i64 = 26_000;
+/// When the vandal sets about it, ms after genesis: in epoch 2, when the node is back.
+const VANDAL_AT_MS: i64 = 32_000;
 /// The epoch whose report is claimed while the leases still run.
 const CLAIM_EPOCH: u64 = 1;
 /// How long after its end an epoch's report may be missing on chain, ms.
@@ -34,11 +38,22 @@ pub type Posted = BTreeMap<u64, (B256, u64)>;
 /// What a node's journal says it signed: (kind, epoch, phase, view) → value.
 pub type Journal = BTreeMap<(u64, u64, u64, u64), String>;
 
-/// Plays the minute until the last report is posted; returns the killed node's journal as it was just before.
+/// What was seen while it lasted.
+#[derive(Debug)]
+pub struct Played {
+    /// The killed node's journal as it was just before.
+    pub journal: Journal,
+    /// Every device's user and the end of the right, by the chain, in the middle of the leases.
+    pub users: Vec<(Address, u64)>,
+    /// What the vandal did.
+    pub spree: Spree,
+}
+
+/// Plays the minute until the last report is posted.
 ///
 /// # Errors
 /// When a process dies unplanned or reports stop coming.
-pub async fn play(network: &mut Network, progress: &Progress, checks: &mut Checks) -> Result<Journal> {
+pub async fn play(network: &mut Network, progress: &Progress, checks: &mut Checks) -> Result<Played> {
     let length = rules::EPOCHS * rules::EPOCH_S;
     let bar = progress.bar("work", length);
     let mut script = Script::default();
@@ -61,7 +76,8 @@ pub async fn play(network: &mut Network, progress: &Progress, checks: &mut Check
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     bar.done(&format!("{} epochs proven, certified and posted", rules::EPOCHS));
-    Ok(script.journal)
+    let spree = script.spree.join_next().await.context("the vandal never came")???;
+    Ok(Played { journal: script.journal, users: script.users, spree })
 }
 
 fn words(now: i64, slot: u64) -> String {
@@ -91,6 +107,10 @@ struct Script {
     claimed: bool,
     told: Option<u64>,
     journal: Journal,
+    users: Vec<(Address, u64)>,
+    vandal_came: bool,
+    /// Ends with the story.
+    spree: JoinSet<Result<Spree>>,
 }
 
 impl Script {
@@ -109,6 +129,11 @@ impl Script {
             node.start(&place)?;
             bar.note(&format!("{} started again", node.name));
         }
+        if !self.vandal_came && now >= VANDAL_AT_MS {
+            self.vandal_came = true;
+            self.spree.spawn(vandal::spree(network.targets()?));
+            bar.note("a vandal throws garbage at every port and topic");
+        }
         let lies_end_ms = i64::try_from((LIES_IN_EPOCH + 1) * rules::EPOCH_S * 1000)?;
         if !self.asked && now >= lies_end_ms - 2_000 {
             self.asked = true;
@@ -125,6 +150,7 @@ impl Script {
         }
         if !self.claimed && active(network, CLAIM_EPOCH).await? {
             self.claimed = true;
+            self.users = network.market.users(&network.chain, &network.contracts).await?;
             let api = network.committee.api()?.clone();
             let skipped = network.market.claim(&network.chain, &network.contracts, &api, CLAIM_EPOCH).await?;
             checks.hold("claims in mid-lease", skipped == 0, || format!("{skipped} of the batch were passed over"));
@@ -176,6 +202,7 @@ async fn signs_again(network: &Network) -> Result<Option<u64>> {
 /// # Errors
 /// When the archive cannot be read.
 pub async fn check_liar(network: &Network, checks: &mut Checks) -> Result<()> {
+    let before = checks.failures();
     let scope = network.scope.as_ref().context("the term is not active")?;
     let bytes = network.committee.api()?.bytes(&format!("/v1/archive/{LIES_IN_EPOCH}")).await?;
     let epoch = Epoch::read(&bytes.context("the liar's epoch is not in the archive")?, scope)?;
@@ -183,15 +210,15 @@ pub async fn check_liar(network: &Network, checks: &mut Checks) -> Result<()> {
     let name = network.committee.nodes.get(LIAR).map_or("the liar", |node| &node.name);
     match epoch.denied_by(member) {
         Some(denied) => {
-            println!("  {name} denied {denied} beacons that every other member had (epoch {LIES_IN_EPOCH}); outvoted");
             checks.hold("the liar lied", denied > 0, || format!("{name}'s observation is no lie"));
+            let all = format!("{denied} beacons that every other member had (epoch {LIES_IN_EPOCH})");
+            checks.found(before, &format!("{name} denied {all}; outvoted"));
         }
         None => {
             let heard = epoch.observers.contains(&member);
-            println!(
-                "  {name}'s observation of epoch {LIES_IN_EPOCH} was left out of the agreed set, and published as such"
-            );
             checks.hold("the liar spoke", heard, || format!("{name}'s observation is not in the archive"));
+            let what = format!("observation of epoch {LIES_IN_EPOCH} was left out of the agreed set");
+            checks.found(before, &format!("{name}'s {what}, and published as such"));
         }
     }
     Ok(())
@@ -228,6 +255,7 @@ pub async fn check_restarted(
         let node = network.committee.node(KILLED)?;
         (node.name.clone(), node.api.clone())
     };
+    let failures = checks.failures();
     if let Some(after) = checks.step("the killed node signed nothing twice", journal(&api).await) {
         let changed: Vec<_> = before.iter().filter(|(key, value)| after.get(*key) != Some(*value)).collect();
         let held = changed.is_empty() && !before.is_empty() && after.len() > before.len();
@@ -235,10 +263,9 @@ pub async fn check_restarted(
         checks.hold("the killed node's journal", held, || {
             format!("{count} of {all} statements of before the kill changed or vanished, first {:?}", changed.first())
         });
-        println!(
-            "  {name}: {all} statements signed before the kill unchanged, {} since, none twice",
-            after.len() - all
-        );
+        let since = after.len().saturating_sub(all);
+        let text = format!("{name}: {all} statements signed before the kill unchanged, {since} since, none twice");
+        checks.found(failures, &text);
     }
     for node in &network.committee.nodes {
         let metrics = node.api.bytes("/metrics").await?.unwrap_or_default();
@@ -251,12 +278,13 @@ pub async fn check_restarted(
     check_kept(network, &name, &api, accounts, checks).await
 }
 
-/// Every message that the broker acknowledged to a device is in the killed node's store.
+/// Every message that a broker took or that is acknowledged to a device is in the killed node's store.
 async fn check_kept(network: &Network, name: &str, api: &Api, accounts: &Accounts, checks: &mut Checks) -> Result<()> {
+    let before = checks.failures();
     let mut missing = Vec::new();
     let mut asked = 0usize;
     for (unit, account) in network.market.units.iter().zip(&accounts.each) {
-        for id in &account.acknowledged {
+        for id in account.taken.union(&account.acknowledged) {
             asked += 1;
             if api.bytes(&format!("/v1/evidence/{id}")).await?.is_none() {
                 missing.push(format!("{} {id}", unit.plan.name));
@@ -268,6 +296,9 @@ async fn check_kept(network: &Network, name: &str, api: &Api, accounts: &Account
         let first = missing.first().map_or("", String::as_str);
         format!("{name} lacks {} of {asked} acknowledged messages, first {first}", missing.len())
     });
-    println!("  {name} holds {} of {asked} messages that were acknowledged to the devices", asked - missing.len());
+    checks.found(
+        before,
+        &format!("{name} holds {} of these {asked} messages, those of its absence included", asked - missing.len()),
+    );
     Ok(())
 }

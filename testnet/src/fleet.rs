@@ -140,13 +140,13 @@ impl Unit {
 
     /// What it does wrong, in words; empty for an honest one.
     #[must_use]
-    pub fn fault_name(&self) -> String {
+    pub const fn fault_name(&self) -> &'static str {
         match self.plan.fault {
-            Fault::None => String::new(),
-            Fault::Silent(from) => format!("silent from {} s", from / 1000),
-            Fault::Replay => "replays".into(),
-            Fault::Fork(every) => format!("forks every {every}th"),
-            Fault::FalseWitness => "invents witnesses".into(),
+            Fault::None => "",
+            Fault::Silent(_) => "falls silent",
+            Fault::Replay => "replays",
+            Fault::Fork(_) => "forks",
+            Fault::FalseWitness => "false witness",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! A whole Plumbline network on one machine, for `make demo` and the end-to-end test: the story that it plays, its honest
 //! and dishonest devices, and an independent calculation of what each lease must be paid.
 //!
-//! `oracle-core` is no dependency on purpose: what is paid is checked against code that shares nothing with the core.
+//! What is paid is checked against code that shares nothing with `oracle-core`: only the devices' doors (`device::door`) use
+//! the SDK, as a device maker would, and a test sees to it.
 
 #![forbid(unsafe_code)]
 
+pub mod aftermath;
 pub mod api;
 pub mod audit;
 pub mod broker;
@@ -18,6 +20,7 @@ pub mod device;
 pub mod equipment;
 pub mod expect;
 pub mod faults;
+pub mod firsthand;
 pub mod fleet;
 pub mod market;
 pub mod network;
@@ -29,3 +32,4 @@ pub mod recording;
 pub mod rules;
 pub mod settle;
 pub mod table;
+pub mod vandal;

@@ -139,21 +139,31 @@ impl Market {
         Ok(chain.head().await?.1)
     }
 
-    /// Checks that every device's usage right (ERC-4907) is its lessee's until the end of the lease.
+    /// Every device's user and the end of the right (ERC-4907), as the chain has it now.
+    ///
+    /// # Errors
+    /// When the chain does not answer.
+    pub async fn users(&self, chain: &Chain, contracts: &Deployed) -> Result<Vec<(Address, u64)>> {
+        let mut users = Vec::new();
+        for unit in &self.units {
+            let token = U256::from(unit.token);
+            let user = chain.ask(contracts.devices, &DeviceRegistry::userOfCall { tokenId: token }).await?;
+            let expires = chain.ask(contracts.devices, &DeviceRegistry::userExpiresCall { tokenId: token }).await?;
+            users.push((user, u64::try_from(expires).context("a right that never ends")?));
+        }
+        Ok(users)
+    }
+
+    /// Checks that every device's usage right is its lessee's until the end of the lease.
     ///
     /// # Errors
     /// Naming the device whose right is another's.
     pub async fn check_access(&self, chain: &Chain, contracts: &Deployed, end: u64) -> Result<()> {
-        for (unit, lessee) in self.units.iter().zip(&self.lessees) {
-            let token = U256::from(unit.token);
-            let user = chain.ask(contracts.devices, &DeviceRegistry::userOfCall { tokenId: token }).await?;
-            let expires = chain.ask(contracts.devices, &DeviceRegistry::userExpiresCall { tokenId: token }).await?;
-            if user != lessee.address() || expires != U256::from(end) {
-                bail!(
-                    "{}: the usage right is {user}'s until {expires}, not {}'s until {end}",
-                    unit.plan.name,
-                    lessee.address()
-                );
+        let users = self.users(chain, contracts).await?;
+        for ((unit, lessee), (user, expires)) in self.units.iter().zip(&self.lessees).zip(users) {
+            let (name, wanted) = (unit.plan.name, lessee.address());
+            if user != wanted || expires != end {
+                bail!("{name}: the usage right is {user}'s until {expires}, not {wanted}'s until {end}");
             }
         }
         Ok(())

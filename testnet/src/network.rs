@@ -1,22 +1,25 @@
 //! The running network: chain, broker, committee, market, radio, devices; how it comes up and goes down.
 //! Leaves out: what goes wrong on purpose (`faults`) and the money (`settle`).
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aggregator::GroupKey;
-use alloy::primitives::{B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolEvent as _;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bundle::Scope;
 use crate::chain::{Actor, Chain};
-use crate::committee::{Committee, MEMBER_BOND, MEMBERS, path};
+use crate::committee::{Committee, MEMBER_BOND, MEMBERS, Node, path};
 use crate::contracts::{CommitteeRegistry, Deployed, deploy};
 use crate::demo::until;
 use crate::market::Market;
 use crate::place::Place;
 use crate::process::{Process, free_port};
 use crate::progress::Progress;
+use crate::vandal::{Target, Targets};
 use crate::{equipment, rules};
 
 /// Everything that runs.
@@ -190,13 +193,24 @@ impl Network {
         Ok(())
     }
 
+    /// The members' receipt keys by index, as the registry announced them: the last word of each counts.
+    async fn receipt_keys(&self) -> Result<Vec<B256>> {
+        let events = self.chain.events(self.contracts.registry).await?;
+        let registered = events.iter().filter_map(|log| CommitteeRegistry::MemberRegistered::decode_log(log).ok());
+        let keys: BTreeMap<Address, B256> = registered.map(|event| (event.member, event.receiptKey)).collect();
+        let members = self.committee.addresses();
+        let each = members.iter().map(|member| keys.get(member).copied());
+        each.collect::<Option<_>>().context("a member is not registered")
+    }
+
     /// Starts the radio and the devices, each with its own folder.
     ///
     /// # Errors
     /// When one cannot be configured or started.
     pub async fn start_devices(&mut self) -> Result<()> {
         let scope = self.scope.as_ref().context("the term is not active")?;
-        let sets = equipment::write(&self.place, &self.market.units, scope, self.genesis, self.broker)?;
+        let keys = self.receipt_keys().await?;
+        let sets = equipment::write(&self.place, &self.market.units, scope, &keys, self.genesis, self.broker)?;
         let radio = ["radio", "--config", path(&sets.radio)?];
         self.helpers.push(Process::start("radio", &self.place.testnet, &radio, &self.place.logs)?);
         for (name, config) in &sets.devices {
@@ -204,6 +218,28 @@ impl Network {
             self.devices.push(Process::start(name, &self.place.testnet, &device, &self.place.logs)?);
         }
         Ok(())
+    }
+
+    /// Everything that a vandal can reach.
+    ///
+    /// # Errors
+    /// When the term is not active yet.
+    pub fn targets(&self) -> Result<Targets> {
+        let target = |node: &Node| Target {
+            name: node.name.clone(),
+            api: node.api.clone(),
+            http: node.http,
+            gossip: node.gossip,
+            log: self.place.logs.join(format!("{}.log", node.name)),
+        };
+        let keys = self.market.units.iter().map(|unit| unit.key);
+        let lessees = self.market.lessees.iter().map(Actor::address);
+        Ok(Targets {
+            broker: SocketAddr::from(([127, 0, 0, 1], self.broker)),
+            nodes: self.committee.nodes.iter().map(target).collect(),
+            devices: keys.zip(lessees).collect(),
+            network: self.scope.as_ref().context("the term is not active")?.network(),
+        })
     }
 
     /// Fails when something that should run has ended.

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -26,7 +27,7 @@ impl Process {
         let log = logs.join(format!("{name}.log"));
         let file =
             File::options().create(true).append(true).open(&log).with_context(|| format!("open {}", log.display()))?;
-        let child = Command::new(program)
+        let child = orphan_proof(program)
             .args(arguments)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -76,6 +77,24 @@ impl Process {
             self.kill().await?;
         }
         Ok(())
+    }
+}
+
+/// A command for `program` whose process the kernel kills when this one ends, however that happens: `setpriv` of
+/// util-linux asks for it and becomes the program. Without `setpriv`, only an orderly end stops the children.
+fn orphan_proof(program: &Path) -> Command {
+    static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let setpriv = SETPRIV.get_or_init(|| {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join("setpriv")).find(|file| file.is_file())
+    });
+    match setpriv {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
     }
 }
 

@@ -1,9 +1,17 @@
 //! What a person sees while the demo runs: steps with a spinner, then one line each. Plain lines where there is no terminal.
 //! Leaves out: the final table (`table`).
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// `text` in the colour or weight of an ANSI code; bare where nobody sees it (no terminal) or wants it (`NO_COLOR`).
+#[must_use]
+pub fn paint(code: &str, text: &str) -> String {
+    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if plain { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
+}
 
 /// Shows one step after another.
 #[derive(Debug)]
@@ -36,7 +44,7 @@ impl Progress {
 
     /// Prints a heading.
     pub fn heading(&self, text: &str) {
-        println!("\n\x1b[1m{text}\x1b[0m");
+        println!("\n{}", paint("1", text));
     }
 
     /// A step whose length is not known.
@@ -101,7 +109,8 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        println!("  \x1b[32m✓\x1b[0m {}: {outcome} \x1b[2m({seconds:.1} s)\x1b[0m", self.title);
+        let (mark, time) = (paint("32", "✓"), paint("2", &format!("({seconds:.1} s)")));
+        println!("  {mark} {}: {outcome} {time}", self.title);
     }
 }
 

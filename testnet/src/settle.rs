@@ -145,7 +145,7 @@ fn lease(network: &Network, unit: &crate::fleet::Unit) -> Lease {
 /// Every payout against the calculation, exactly.
 pub fn compare(network: &Network, settlement: &Settlement, accounts: &Accounts, checks: &mut Checks) {
     let price = u128::from(rules::PRICE);
-    let mut wrong = 0;
+    let (before, mut wrong) = (checks.failures(), 0);
     for (unit, expected) in network.market.units.iter().zip(&accounts.expected) {
         let name = format!("payout of lease {} ({})", unit.lease, unit.plan.name);
         let Some(settled) = settlement.leases.get(&unit.lease) else {
@@ -163,11 +163,9 @@ pub fn compare(network: &Network, settlement: &Settlement, accounts: &Accounts, 
             )
         });
     }
-    println!(
-        "  independent calculation: {} of {} payouts equal to the last cent",
-        accounts.expected.len() - wrong,
-        accounts.expected.len()
-    );
+    let all = accounts.expected.len();
+    let text = format!("independent calculation: {} of {all} payouts equal to the last cent", all - wrong);
+    checks.found(before, &text);
 }
 
 /// Prints the table.

@@ -104,7 +104,7 @@ async fn play(place: &Place, units: &[Unit]) -> (Rules, Slots) {
     let listen = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
     std::thread::spawn(move || broker::run(&broker::BrokerConfig { listen }));
     let genesis = now_ms() / 1000 + 6;
-    let sets = equipment::write(place, units, &scope, genesis, listen.port()).unwrap();
+    let sets = equipment::write(place, units, &scope, &[], genesis, listen.port()).unwrap();
     let air = radio::RadioConfig::load(&sets.radio).unwrap();
     let mut tasks = vec![tokio::spawn(radio::run(air))];
     for (_, config) in &sets.devices {
@@ -126,7 +126,7 @@ async fn play(place: &Place, units: &[Unit]) -> (Rules, Slots) {
 fn check(unit: &Unit, account: &Account, expected: &Expected) {
     let name = unit.plan.name;
     assert!(account.unexplained.is_empty(), "{name}: {:?}", account.unexplained);
-    assert!(!account.acknowledged.is_empty(), "{name}: nothing acknowledged");
+    assert!(!account.taken.is_empty(), "{name}: the broker took nothing");
     let lost = expected.challenged - expected.passed;
     match unit.plan.fault {
         Fault::None if unit.plan.class == 1 => assert_eq!(lost, 0, "{name}: {expected:?}"),
@@ -135,8 +135,8 @@ fn check(unit: &Unit, account: &Account, expected: &Expected) {
         Fault::Silent(_) => assert!(lost >= 2 && expected.passed >= 2, "{name}: {expected:?}"),
         Fault::Fork(_) => assert_eq!(lost, expected.challenged / FORK_EVERY, "{name}: {expected:?}"),
         Fault::FalseWitness => {
-            let lies: u64 = account.deeds.lies.values().sum();
-            assert!(lies >= SLOTS && lost >= lies, "{name}: {lies} lies, {expected:?}");
+            let lies = account.deeds.lies.len() as u64;
+            assert!(lies >= 3 && lost >= lies, "{name}: {lies} lies, {expected:?}");
         }
     }
 }

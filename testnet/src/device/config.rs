@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aggregator::GroupKey;
+use alloy::primitives::Address;
 use anyhow::{Context as _, Result};
 use attest::Location;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,14 @@ pub struct DeviceConfig {
     pub seed_file: PathBuf,
     /// Network id (docs/protocol.md §1), 8 bytes hex.
     pub network: String,
+    /// EIP-155 chain id, bound by the certificates that its door checks.
+    pub chain_id: u64,
+    /// CommitteeRegistry, likewise.
+    pub registry: Address,
+    /// The members' receipt keys by member index, 32 bytes hex each, from the registry's `MemberRegistered`.
+    pub receipt_keys: Vec<String>,
+    /// Members whose receipts make a message acknowledged: f+1.
+    pub receipts_needed: usize,
     /// Committee whose beacons it follows.
     pub committee: u64,
     /// Term of that committee.
@@ -185,6 +194,14 @@ impl DeviceConfig {
         bytes(&self.network).context("network")
     }
 
+    /// The members' receipt keys, decoded.
+    ///
+    /// # Errors
+    /// When one is not 32 bytes of hex.
+    pub fn receipt_keys(&self) -> Result<Vec<[u8; 32]>> {
+        self.receipt_keys.iter().map(|key| bytes(key.trim_start_matches("0x")).context("receipt key")).collect()
+    }
+
     /// The key seed.
     ///
     /// # Errors
@@ -252,6 +269,10 @@ dir = "h9"
 alg = "p256"
 seed_file = "h9/seed"
 network = "0102030405060708"
+chain_id = 31337
+registry = "0x0101010101010101010101010101010101010101"
+receipt_keys = ["0303030303030303030303030303030303030303030303030303030303030303"]
+receipts_needed = 2
 committee = 1
 term = 1
 brokers = ["127.0.0.1:1883"]
@@ -276,6 +297,7 @@ leases = [6, 7]
     fn a_configuration_is_read_and_unknown_keys_are_refused() {
         let config: DeviceConfig = toml::from_str(TEXT).unwrap();
         assert_eq!(config.network().unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(config.receipt_keys().unwrap(), [[3; 32]]);
         assert_eq!(config.place().unwrap().unwrap().salt.last(), Some(&15));
         assert_eq!(config.misbehaviour, Misbehaviour::FalseWitness { leases: vec![6, 7] });
         assert_eq!((config.kind.class(), config.deadline_ms), (2, 2_000));

@@ -107,7 +107,7 @@ pub enum Entry {
         /// Evidence id.
         id: String,
     },
-    /// A broker's PUBACK.
+    /// A broker's PUBACK: taken, not acknowledged.
     Acked {
         /// When.
         at_ms: u64,
@@ -116,12 +116,59 @@ pub enum Entry {
         /// Which of the configured brokers, from 0.
         broker: usize,
     },
-    /// A receipt as it came.
+    /// Receipts of one member that were checked under its key.
     Receipt {
         /// When.
         at_ms: u64,
-        /// The payload.
-        receipt: String,
+        /// Member.
+        member: u32,
+        /// Its batch.
+        batch: u64,
+        /// Evidence ids.
+        ids: Vec<String>,
+    },
+    /// Receipts that do not hold.
+    BadReceipt {
+        /// When.
+        at_ms: u64,
+        /// What was wrong.
+        why: String,
+    },
+    /// With this member's receipt a message has enough of them: it is acknowledged.
+    Acknowledged {
+        /// When.
+        at_ms: u64,
+        /// Evidence id.
+        id: String,
+        /// The members that gave receipts.
+        members: Vec<u32>,
+    },
+    /// A certified word on who may use the device, checked and new.
+    Access {
+        /// When.
+        at_ms: u64,
+        /// Whom it names.
+        user: String,
+        /// By which lease.
+        lease: u64,
+        /// Until then, unix seconds, not included.
+        expires: u64,
+        /// Epoch of the report that says so.
+        epoch: u64,
+    },
+    /// A word on access that does not hold.
+    BadAccess {
+        /// When.
+        at_ms: u64,
+        /// What was wrong.
+        why: String,
+    },
+    /// The door: whom it admits from here on.
+    Door {
+        /// When.
+        at_ms: u64,
+        /// Nobody when absent.
+        admits: Option<String>,
     },
     /// Own transmission handed to the radio.
     Transmitted {
