@@ -1,7 +1,12 @@
 # Every check and every way to run the project, by name. `make` alone lists them.
-# One target directory serves every checkout, outside of them, so that a fresh clone builds only what differs.
 export PLUMBLINE_CACHE ?= $(HOME)/.cache/plumbline
+# One target directory for everything in a checkout. CI's checkouts are always new, so they share one outside of them;
+# two lasting checkouts must not: cargo tells their crates apart by file times alone.
+ifdef CI
 export CARGO_TARGET_DIR ?= $(PLUMBLINE_CACHE)/target
+else
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+endif
 export PATH := $(CURDIR)/contracts/node_modules/.bin:$(PATH)
 BIN := $(CARGO_TARGET_DIR)/debug
 # Evaluated when a recipe needs it, after setup has built the library.
