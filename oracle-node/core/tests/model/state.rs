@@ -23,8 +23,21 @@ const HEAD: u32 = 3;
 const PER_VIEW: u32 = 5;
 
 /// All that one honest member ever said: its view, and per view its prepare, its commit, and whether it changed rounds to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Member(u32);
+
+/// Like `v3 [pA cA] [rc pB] [rc]`: the view it is in, then what it said in each view.
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = |value| ["-", "A", "B", "AB"][value as usize];
+        write!(f, "v{}", self.view())?;
+        for view in 1..=self.view() {
+            let change = if self.changed_to(view) { "rc " } else { "" };
+            write!(f, " [{change}p{} c{}]", name(self.prepare(view)), name(self.commit(view)))?;
+        }
+        Ok(())
+    }
+}
 
 impl Member {
     const START: Self = Self(1);
@@ -73,7 +86,7 @@ impl Member {
 
     /// The same member with A and B exchanged.
     const fn mirrored(self) -> Self {
-        const LOW: u32 = 0b00101 * (1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20) << HEAD;
+        const LOW: u32 = (0b00101 * (1 | 1 << 5 | 1 << 10 | 1 << 15 | 1 << 20)) << HEAD;
         const HIGH: u32 = LOW << 1;
         Self((self.0 & !(LOW | HIGH)) | ((self.0 & LOW) << 1) | ((self.0 & HIGH) >> 1))
     }
