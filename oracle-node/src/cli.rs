@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a folder with four new keys and a configuration to edit.
+    /// Make a folder with five new keys (four of the member, one that seals its store) and a configuration to edit.
     #[command(after_help = "Example:\n  oracle-node init ./node-a\n\nNothing that exists is overwritten.")]
     Init {
         /// The folder; made when missing.
@@ -87,7 +87,7 @@ pub(crate) fn init(dir: &Path) -> anyhow::Result<()> {
     if config.exists() {
         bail!("{} exists already; nothing was changed", config.display());
     }
-    for name in ["member", "peer", "dkg", "receipt"] {
+    for name in ["member", "peer", "dkg", "receipt", "store"] {
         let path = keys.join(format!("{name}.key"));
         if !path.exists() {
             fresh(name).write_new(&path)?;

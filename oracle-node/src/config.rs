@@ -24,7 +24,7 @@ pub struct Config {
     pub stream: u32,
     /// The appraisal policy document; its hash must be the term's.
     pub policy: PathBuf,
-    /// Where the four secret keys are.
+    /// Where the secret keys are.
     pub keys: KeyPaths,
     /// Brokers that devices publish to.
     pub mqtt: Mqtt,
@@ -49,6 +49,8 @@ pub struct KeyPaths {
     pub dkg: PathBuf,
     /// Ed25519 seed: receipts.
     pub receipt: PathBuf,
+    /// Symmetric key: seals secret records in the store.
+    pub store: PathBuf,
 }
 
 /// MQTT brokers.
@@ -56,7 +58,7 @@ pub struct KeyPaths {
 pub struct Mqtt {
     /// `host:port` of each broker, at least one.
     pub brokers: Vec<Broker>,
-    /// Messages of one device accepted per second, sustained; twice that in a burst.
+    /// Messages of one device accepted per second, sustained; in a burst all that the policy may still count.
     pub messages_per_second: u32,
     /// User name, when the broker wants one.
     pub username: Option<String>,
@@ -177,12 +179,14 @@ impl Config {
     }
 
     fn keys(table: &toml::Table, base: &Path, faults: &mut Vec<String>) -> KeyPaths {
-        let mut section = Section::of(table, "keys", &["member_key", "peer_key", "dkg_key", "receipt_key"], faults);
+        let known = ["member_key", "peer_key", "dkg_key", "receipt_key", "store_key"];
+        let mut section = Section::of(table, "keys", &known, faults);
         KeyPaths {
             member: base.join(section.text("member_key", Some("keys/member.key"))),
             peer: base.join(section.text("peer_key", Some("keys/peer.key"))),
             dkg: base.join(section.text("dkg_key", Some("keys/dkg.key"))),
             receipt: base.join(section.text("receipt_key", Some("keys/receipt.key"))),
+            store: base.join(section.text("store_key", Some("keys/store.key"))),
         }
     }
 

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use prometheus::IntCounterVec;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -29,6 +30,9 @@ use crate::store::{Store, StoreError};
 const AT_ONCE: usize = 64;
 /// Longest time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Letters of a question that an error repeats at most.
+const SHOWN_MAX: usize = 200;
 
 /// What went wrong, for people and programs.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ pub async fn listen(address: SocketAddr, board: Arc<Board>) -> anyhow::Result<Jo
 /// Every route.
 pub(crate) fn router(board: Arc<Board>) -> Router {
     let limit = Arc::new(Semaphore::new(AT_ONCE));
+    let refused = board.metrics.http_refused.clone();
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
@@ -102,8 +107,10 @@ pub(crate) fn router(board: Arc<Board>) -> Router {
         .route("/v1/receipts/{id}", get(reports::receipt))
         .route("/v1/statements", get(reports::statements))
         .fallback(unknown)
+        .method_not_allowed_fallback(reading_only)
         .layer(DefaultBodyLimit::max(1_024))
         .layer(middleware::from_fn(move |request: Request, next: Next| bounded(Arc::clone(&limit), request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| explained(refused.clone(), request, next)))
         .with_state(board)
 }
 
@@ -125,11 +132,31 @@ async fn bounded(limit: Arc<Semaphore>, request: Request, next: Next) -> Respons
     }
 }
 
+/// Counts errors, and gives those of the framework (a path or query that does not parse) the shape of ours.
+async fn explained(refused: IntCounterVec, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    refused.with_label_values(&[status.as_str()]).inc();
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind == Some(b"application/json") {
+        return response;
+    }
+    let said = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap_or_default();
+    let what = String::from_utf8_lossy(&said).into_owned();
+    ApiError { status, code: "bad_request", what, hint: "paths and queries: oracle-node/README.md" }.into_response()
+}
+
 async fn unknown(request: Request) -> ApiError {
-    ApiError::missing(
-        format!("no such path: {}", request.uri().path()),
-        "the paths are listed in oracle-node/README.md",
-    )
+    let path: String = request.uri().path().chars().take(SHOWN_MAX).collect();
+    ApiError::missing(format!("no such path: {path}"), "the paths are listed in oracle-node/README.md")
+}
+
+async fn reading_only(request: Request) -> ApiError {
+    let what = format!("{} is not answered", request.method().as_str().chars().take(SHOWN_MAX).collect::<String>());
+    ApiError { status: StatusCode::METHOD_NOT_ALLOWED, code: "method", what, hint: "this API is read with GET" }
 }
 
 async fn health(State(board): Shared) -> Json<Value> {
@@ -198,7 +225,9 @@ fn hexed(bytes: impl AsRef<[u8]>) -> String {
 fn id_of(text: &str) -> Result<[u8; 32], ApiError> {
     let mut id = [0; 32];
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    hex::decode_to_slice(digits, &mut id)
-        .map_err(|_| ApiError::bad(format!("{text:?} is no id"), "give 64 hex digits"))?;
+    hex::decode_to_slice(digits, &mut id).map_err(|_| {
+        let shown: String = text.chars().take(SHOWN_MAX).collect();
+        ApiError::bad(format!("{shown:?} is no id"), "give 64 hex digits")
+    })?;
     Ok(id)
 }

@@ -143,6 +143,7 @@ fn evidence(accepted: &Accepted, raw: &Raw) -> Evidence {
 #[derive(Debug)]
 pub struct Rates<K> {
     per_second: u64,
+    full: u64,
     buckets: BTreeMap<K, Bucket>,
 }
 
@@ -157,15 +158,15 @@ struct Bucket {
 const BUCKETS_MAX: usize = 200_000;
 
 impl<K: Ord> Rates<K> {
-    /// A sustained rate; the burst is twice that.
+    /// A sustained rate, and how many messages may come at once after silence.
     #[must_use]
-    pub const fn new(per_second: u32) -> Self {
-        Self { per_second: per_second as u64, buckets: BTreeMap::new() }
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second: per_second as u64, full: (burst as u64).saturating_mul(1_000), buckets: BTreeMap::new() }
     }
 
     /// Whether one more message of this sender may pass at `now`.
     pub fn admit(&mut self, sender: K, now: u64) -> bool {
-        let full = self.per_second.saturating_mul(2_000);
+        let full = self.full;
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&sender) {
             let per_second = self.per_second;
             self.buckets.retain(|_, bucket| bucket.refilled(now, per_second, full) < full);

@@ -1,5 +1,5 @@
-//! The four secret keys of a member: made once, read from files of mode 0600, never printed.
-//! Leaves out: what each key signs (`oracle-core`, `gossip`, `receipts`).
+//! The secret keys of a member, four of its own and one of its store: made once, read from files of mode 0600, never printed.
+//! Leaves out: what each key signs (`oracle-core`, `gossip`, `receipts`) or seals (`store`).
 
 use std::fmt;
 use std::io::Write as _;
@@ -32,6 +32,11 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The store's key is not there.
+    #[error(
+        "{0}: the key that secrets in the store are sealed with is missing; put it back, or for a new store let `oracle-node init` make one (64 random hex digits, mode 0600)"
+    )]
+    NoStoreKey(PathBuf),
     /// Not 64 hex digits, or not a key.
     #[error("{0}: expected one key as 64 hex digits")]
     Malformed(PathBuf),
@@ -131,7 +136,7 @@ pub struct PublicKeys {
 }
 
 impl Keys {
-    /// Reads all four files.
+    /// Reads the four files of the member's own keys (the store's is read by `store::Seal`).
     ///
     /// # Errors
     /// The first file that is unreadable, readable by others or malformed.

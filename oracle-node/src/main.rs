@@ -11,6 +11,7 @@ use clap::Parser as _;
 use cli::{Cli, Command, OutOfReach};
 use oracle_node::config::{Config, ConfigError};
 use oracle_node::keys::KeyError;
+use oracle_node::store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("oracle-node: {error:#}");
-            let operator = error.is::<ConfigError>() || error.is::<KeyError>();
+            let wrong_key = matches!(error.downcast_ref(), Some(StoreError::WrongKey { .. }));
+            let operator = error.is::<ConfigError>() || error.is::<KeyError>() || wrong_key;
             ExitCode::from(if operator {
                 3
             } else if error.is::<OutOfReach>() {

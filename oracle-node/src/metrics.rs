@@ -58,11 +58,15 @@ metrics! {
     evidence_stored: counter("oracle_evidence_stored_total", "", "Messages verified and made durable.");
     evidence_duplicates: counter("oracle_evidence_duplicates_total", "", "Messages that verify and were held already.");
     evidence_refused: counters("oracle_evidence_refused_total", "reason", "Messages that were not stored, by reason (docs/reasons.md).");
+    evidence_over_rate: counter("oracle_evidence_over_rate_total", "", "Messages refused because their device exceeded its rate and burst; part of the refused ones of reason TOO_MANY. An honest device lost them.");
     evidence_durable_seconds: histogram("oracle_evidence_durable_seconds", "", "Time from a message's arrival to its durable write.");
     mqtt_connected: gauge("oracle_mqtt_connected", "", "Brokers connected now.");
+    mqtt_sessions_cleared: counter("oracle_mqtt_sessions_cleared_total", "", "Sessions given up because the broker held a packet longer than any message may be; what waited in them is lost here, members and devices bring it again.");
     mqtt_stale_acks: counter("oracle_mqtt_stale_acks_total", "", "Acknowledgements dropped because their connection had ended.");
     peers_connected: gauge("oracle_peers_connected", "", "Members connected now, this node not counted.");
     gossip_received: counters("oracle_gossip_received_total", "outcome", "Broadcasts received, by outcome: accepted, malformed, over_rate.");
+    gossip_direct_refused: counters("oracle_gossip_direct_refused_total", "outcome", "Direct messages and pulls of members refused, by outcome: malformed, over_rate.");
+    connections_refused: counters("oracle_connections_refused_total", "cause", "Connections to the members' port refused, by cause: handshake (no libp2p with noise, or broken off), stranger (not in the term), limit, other.");
     pulls_bad: counter("oracle_pulls_bad_total", "", "Answers to pulls whose bytes did not fit the id asked for.");
     core_step_seconds: histogram("oracle_core_step_seconds", "", "Time of one step of the core with its effects.");
     core_notes: counters("oracle_core_notes_total", "code", "Notes of the core for the operator, by code.");
@@ -73,6 +77,7 @@ metrics! {
     beacons_recovered: counter("oracle_beacons_recovered_total", "", "Beacon certificates recovered or received in time to publish.");
     chain_block: gauge("oracle_chain_block", "", "Last finalized block folded.");
     chain_errors: counter("oracle_chain_errors_total", "", "Failed calls to the chain's endpoint.");
+    http_refused: counters("oracle_http_refused_total", "status", "Answers of the API that were errors, by status.");
     outbox_items: gauge("oracle_outbox_items", "", "Transmissions not yet final on the chain.");
     outbox_sent: counter("oracle_outbox_sent_total", "", "Transactions sent.");
 }

@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use oracle_core::policy::Policy;
 use oracle_core::reason::Reason;
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS};
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, StateError, mqttbytes,
+};
 use tokio::sync::mpsc;
 
 use crate::config::Broker;
@@ -38,8 +41,10 @@ pub struct Setup {
     pub client_id: String,
     /// User name and password.
     pub login: Option<(String, String)>,
-    /// Messages of one device per second.
+    /// Messages of one device per second, sustained.
     pub messages_per_second: u32,
+    /// Messages of one device at once; see [`burst`].
+    pub burst: u32,
     /// The door to the store.
     pub intake: Arc<Intake>,
     /// Where durable batches are told.
@@ -50,10 +55,24 @@ pub struct Setup {
     pub metrics: Metrics,
 }
 
-/// A message on its way to the store, with the right to acknowledge it.
+/// Messages that one device may deliver at once: whatever may still count, since a broker hands over all it kept during
+/// an outage in one go; the message that would be dropped then cannot be sent again.
+#[must_use]
+pub fn burst(messages_per_second: u32, policy: &Policy) -> u32 {
+    burst_of(messages_per_second, policy.messages_per_device, policy.late_epochs)
+}
+
+/// As [`burst`]: the messages kept of this epoch and of the late ones, and at least twice the rate.
+pub(crate) fn burst_of(per_second: u32, per_epoch: u32, late_epochs: u64) -> u32 {
+    let epochs = u32::try_from(late_epochs).unwrap_or(u32::MAX).saturating_add(1);
+    per_epoch.saturating_mul(epochs).max(per_second.saturating_mul(2))
+}
+
+/// A message on its way to the store, with the right to acknowledge it. One that was refused already goes the same way:
+/// acknowledgements must leave in the order of arrival (MQTT 3.1.1, 4.6), and brokers end connections over it.
 #[derive(Debug)]
 struct Delivery {
-    raw: Raw,
+    raw: Option<Raw>,
     ack: Ack,
 }
 
@@ -120,6 +139,14 @@ impl Publisher {
     }
 }
 
+/// Whether a connection ended because of a packet longer than [`PACKET_BYTES_MAX`].
+const fn oversized(error: &ConnectionError) -> bool {
+    matches!(
+        error,
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded { .. }))
+    )
+}
+
 /// Connects to every broker and starts the batch worker. Everything ends when `durable` closes.
 #[must_use]
 pub fn start(setup: Setup) -> Publisher {
@@ -142,7 +169,7 @@ pub fn start(setup: Setup) -> Publisher {
         let connection = Connection {
             link,
             broker: format!("{}:{}", broker.host, broker.port),
-            rates: Rates::new(setup.messages_per_second),
+            rates: Rates::new(setup.messages_per_second, setup.burst),
             intake: Arc::clone(&setup.intake),
             deliveries: deliveries.clone(),
             retained: Arc::clone(&retained),
@@ -169,9 +196,14 @@ struct Connection {
 
 impl Connection {
     async fn run(mut self, mut events: EventLoop) {
-        let (mut pause, mut complained) = (Duration::from_millis(100), false);
+        let (mut pause, mut complained, mut clearing) = (Duration::from_millis(100), false, false);
         while !self.deliveries.is_closed() {
             match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) if std::mem::take(&mut clearing) => {
+                    // The broker has forgotten the session; the next connection makes a lasting one again.
+                    events.clean();
+                    events.mqtt_options.set_clean_session(false);
+                }
                 Ok(Event::Incoming(Packet::ConnAck(ack))) => {
                     pause = Duration::from_millis(100);
                     self.connected(ack.session_present);
@@ -186,6 +218,16 @@ impl Connection {
                     }
                     if was_connected || !std::mem::replace(&mut complained, true) {
                         tracing::warn!(broker = self.broker, %error, "no connection to the broker; trying on");
+                    }
+                    if oversized(&error) {
+                        // The broker would deliver the packet on every connection of this session, for ever.
+                        tracing::error!(
+                            broker = self.broker,
+                            "a packet over every limit waits at the broker; its session is given up. Let the broker limit the size of messages"
+                        );
+                        self.metrics.mqtt_sessions_cleared.inc();
+                        events.mqtt_options.set_clean_session(true);
+                        clearing = true;
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -223,23 +265,19 @@ impl Connection {
     /// Cheap refusals first; only then is a message worth a signature check.
     async fn received(&mut self, publish: Publish) {
         let now = (self.clock)();
-        let refusal = match attest::parse_topic_up(&publish.topic) {
+        let judged = match attest::parse_topic_up(&publish.topic) {
             None => Err(Reason::Malformed),
             Some(_) if publish.payload.len() > attest::MAX_MESSAGE => Err(Reason::TooLong),
-            Some((_, kid)) if !self.rates.admit(kid, now) => Err(Reason::TooMany),
+            Some((_, kid)) if !self.rates.admit(kid, now) => {
+                self.metrics.evidence_over_rate.inc();
+                Err(Reason::TooMany)
+            }
             Some((class, kid)) => Ok(Raw { class, kid, bytes: publish.payload.to_vec(), arrival_ms: now }),
         };
         let connection = self.link.connection.load(Ordering::Acquire);
         let ack = Ack { link: Arc::clone(&self.link), connection, publish };
-        match refusal {
-            Ok(raw) => {
-                // The worker never waits for this task, so waiting for the worker cannot deadlock.
-                let _ = self.deliveries.send(Delivery { raw, ack }).await;
-            }
-            Err(reason) => {
-                self.intake.refuse(reason);
-                ack.send();
-            }
-        }
+        let raw = judged.map_err(|reason| self.intake.refuse(reason)).ok();
+        // The worker never waits for this task, so waiting for the worker cannot deadlock.
+        let _ = self.deliveries.send(Delivery { raw, ack }).await;
     }
 }

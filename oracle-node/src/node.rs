@@ -25,7 +25,7 @@ use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Publisher};
 use crate::receipts::ReceiptLog;
-use crate::store::Store;
+use crate::store::{Seal, Store};
 use crate::{gossip, http};
 use effects::Hands;
 
@@ -55,9 +55,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let keys = Keys::load(&config.keys)?;
+    let seal = Seal::read(&config.keys.store)?;
     let document = std::fs::read(&config.policy).with_context(|| format!("policy {}", config.policy.display()))?;
     let policy = Policy::parse(&document).map_err(|why| anyhow!("{}: {why}", config.policy.display()))?;
-    let store = Arc::new(Store::open(&config.data_dir.join("store"))?);
+    let store = Arc::new(Store::open(&config.data_dir.join("store"), seal)?);
     let metrics = Metrics::new()?;
     for gauge in [&metrics.epoch_decided, &metrics.epoch_certified, &metrics.epoch_posted, &metrics.slot_current] {
         gauge.set(-1);
@@ -182,7 +183,7 @@ impl Node {
             durable: durable_sender.clone(),
             metrics: metrics.clone(),
         });
-        let mqtt = mqtt_setup(&config, &keys, &intake, durable_sender, &metrics)?;
+        let mqtt = mqtt_setup(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
         let setup = Setup {
             term: term.clone(),
             me,
@@ -325,6 +326,7 @@ fn network_setup(
 fn mqtt_setup(
     config: &Config,
     keys: &Keys,
+    policy: &Policy,
     intake: &Arc<Intake>,
     durable: mpsc::Sender<Told>,
     metrics: &Metrics,
@@ -337,6 +339,7 @@ fn mqtt_setup(
         client_id: format!("plumbline-{}", hex::encode(keys.member.address())),
         login,
         messages_per_second: config.mqtt.messages_per_second,
+        burst: mqtt::burst(config.mqtt.messages_per_second, policy),
         intake: Arc::clone(intake),
         durable,
         clock: now_ms,

@@ -1,21 +1,25 @@
 //! Everything durable, in one RocksDB: the only file that knows RocksDB. Each column family has its own small interface
-//! beside it: `evidence` (with the receipt log), `reports`, and here the journal, blobs, chain log and outbox.
+//! beside it: `evidence` (with the receipt log), `reports`, and here the journal, blobs, chain log and outbox. Secret
+//! records of the journal are sealed before they reach the disk (`seal`).
 //! Leaves out: what the bytes of the journal mean (`oracle-core`), and retention: nothing is deleted but outbox items.
 
 mod evidence;
 mod reports;
+mod seal;
 mod statements;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use oracle_core::bootstrap::is_secret;
 use oracle_core::effect::{Content, Journal, Record};
 use oracle_core::observation::blob_hash;
 use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 
 pub use evidence::{Evidence, ReceiptBatch, ReceiptLeaf, ReceiptPlace};
 pub use reports::{StoredReport, StoredVerdict};
+pub use seal::Seal;
 pub use statements::{Listed, Said, spoken};
 
 /// Column families; docs: oracle-node/README.md.
@@ -27,7 +31,12 @@ const REPORTS: &str = "reports";
 const OUTBOX: &str = "outbox";
 const CHAIN: &str = "chain";
 const STATEMENTS: &str = "statements";
-const FAMILIES: [&str; 8] = [EVIDENCE, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS];
+const SEAL: &str = "seal";
+const FAMILIES: [&str; 9] = [EVIDENCE, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
+/// The one record of the `seal` family: a known text under the store's key, by which a wrong key is noticed at once.
+const SEAL_CHECK: &[u8] = b"check";
+/// That text.
+const SEAL_TEXT: &[u8] = b"plumbline store";
 
 /// A failed disk, or bytes on it that this version did not write. Never caused by a peer's or a device's input.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +48,7 @@ pub enum StoreError {
     #[error("store: {path} cannot be made readable by its owner only: {source}")]
     Private {
         /// The folder.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
@@ -51,11 +60,28 @@ pub enum StoreError {
         /// Hex of the key.
         key: String,
     },
+    /// The key file is not the one that this store was made with.
+    #[error("store: {} is not the key that {} was sealed with; put the right key file back, or start with an empty data folder (this member then sits out until the next term)", file.display(), store.display())]
+    WrongKey {
+        /// The key file.
+        file: PathBuf,
+        /// The store's folder.
+        store: PathBuf,
+    },
+    /// A secret record does not open, or is not what was just written.
+    #[error("store: the secret record {key} does not open under {}: it was changed, or an older version wrote it unsealed", file.display())]
+    Sealed {
+        /// The record's key.
+        key: String,
+        /// The key file.
+        file: PathBuf,
+    },
 }
 
 /// The durable memory of one node. Cheap to share behind an `Arc`; every method may block on the disk.
 pub struct Store {
     db: DB,
+    seal: Seal,
 }
 
 impl std::fmt::Debug for Store {
@@ -68,19 +94,31 @@ impl Store {
     /// Opens the store in a folder, making it when missing. A second process on the same folder is refused.
     ///
     /// # Errors
-    /// The folder cannot be used, or is in use.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// The folder cannot be used, is in use, or was made with another key than `seal`.
+    pub fn open(path: &Path, seal: Seal) -> Result<Self, StoreError> {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_keep_log_file_num(4);
         options.set_max_total_wal_size(64 << 20);
-        let store = Self { db: DB::open_cf(&options, path, FAMILIES)? };
-        // The journal holds the key share: nobody but the node's user may look inside.
+        let store = Self { db: DB::open_cf(&options, path, FAMILIES)?, seal };
+        // What is not secret is still nobody's business.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(path, private).map_err(|source| StoreError::Private { path: path.into(), source })?;
+        store.check_key()?;
         Ok(store)
+    }
+
+    /// A new store remembers its key by a sealed text; any other must open that text.
+    fn check_key(&self) -> Result<(), StoreError> {
+        let Some(sealed) = self.get(SEAL, SEAL_CHECK)? else {
+            return self.put_synced(SEAL, SEAL_CHECK, &self.seal.close(SEAL_CHECK, SEAL_TEXT)?);
+        };
+        match self.seal.open(SEAL_CHECK, &sealed) {
+            Ok(text) if text.as_slice() == SEAL_TEXT => Ok(()),
+            _ => Err(StoreError::WrongKey { file: self.seal.file().into(), store: self.db.path().into() }),
+        }
     }
 
     /// A family that `open` made; a missing one is a broken invariant of this file.
@@ -120,25 +158,38 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a record of the core durable before returning.
+    /// Makes a record of the core durable before returning. A secret one is sealed, read back and compared.
     ///
     /// # Errors
-    /// A failed disk; the caller must stop, since the core counts on the record.
+    /// A failed disk, or a secret that does not come back; the caller must stop, since the core counts on the record.
     pub fn persist(&self, record: &Record) -> Result<(), StoreError> {
-        self.put_synced(JOURNAL, &record.key, &record.value)
+        if !is_secret(&record.key) {
+            return self.put_synced(JOURNAL, &record.key, &record.value);
+        }
+        self.put_synced(JOURNAL, &record.key, &self.seal.close(&record.key, &record.value)?)?;
+        let sealed = self.get(JOURNAL, &record.key)?.unwrap_or_default();
+        match self.seal.open(&record.key, &sealed)?.as_slice() == record.value {
+            true => Ok(()),
+            false => Err(damaged(JOURNAL, &record.key)),
+        }
     }
 
-    /// Every record of the core, ascending by key: what a restart gives back.
+    /// Every record of the core, ascending by key: what a restart gives back. Secret ones are opened.
     ///
     /// # Errors
-    /// A failed disk.
+    /// A failed disk, or a secret record that does not open.
     pub fn journal(&self) -> Result<Journal, StoreError> {
-        let mut journal = Journal::new();
+        let (mut journal, mut refused) = (Journal::new(), None);
         self.scan(JOURNAL, b"", |key, value| {
-            journal.push(Record { key: key.to_vec(), value: value.to_vec() });
-            true
+            let opened =
+                if is_secret(key) { self.seal.open(key, value).map(|v| v.to_vec()) } else { Ok(value.to_vec()) };
+            match opened {
+                Ok(value) => journal.push(Record { key: key.to_vec(), value }),
+                Err(error) => refused = Some(error),
+            }
+            refused.is_none()
         })?;
-        Ok(journal)
+        refused.map_or(Ok(journal), Err)
     }
 
     /// Keeps blobs (buckets, observation bodies) where pulls find them; durable before returning.

@@ -8,7 +8,7 @@ use oracle_core::effect::Record;
 use oracle_core::wire::{Bytes, Hash, InstanceId, Statement};
 use oracle_node::keys::Secret;
 use oracle_node::receipts::{self, ReceiptLog};
-use oracle_node::store::{Evidence, Said, Store};
+use oracle_node::store::{Evidence, Said, Seal, Store};
 
 /// Set in the child: the folder of its store.
 const CHILD: &str = "PLUMBLINE_RESTART_CHILD";
@@ -30,13 +30,22 @@ fn evidence(id: u8) -> Evidence {
     Evidence { id: Hash::from([id; 32]), class: 2, device: 1, boot: 1, seq: id.into(), slot: 0, arrival_ms: 10, bytes }
 }
 
+fn seal() -> Seal {
+    Seal::new(&Secret::new([4; 32]), Path::new("store.key"))
+}
+
+fn share() -> Record {
+    Record { key: b"key/1/share".to_vec(), value: vec![0xa5; 36] }
+}
+
 fn sign_once(value: u8) -> Record {
     Record { key: b"sign-once/7".to_vec(), value: vec![value] }
 }
 
 /// The child's life: write, then die at once.
 fn die_after_writing(dir: &Path) -> ! {
-    let store = Store::open(dir).expect("open");
+    let store = Store::open(dir, seal()).expect("open");
+    store.persist(&share()).expect("journal");
     store.persist(&sign_once(1)).expect("journal");
     assert_eq!(store.note_statement(&partial(1)).expect("statement"), Said::Consistent);
     let items = [evidence(1), evidence(2)];
@@ -59,8 +68,8 @@ fn nothing_durable_is_lost_and_nothing_is_said_twice() {
         .expect("child");
     assert!(!status.success(), "the child must have died");
 
-    let store = Store::open(&dir).expect("open after the crash");
-    assert_eq!(store.journal().expect("journal"), [sign_once(1)]);
+    let store = Store::open(&dir, seal()).expect("open after the crash");
+    assert_eq!(store.journal().expect("journal"), [share(), sign_once(1)]);
     assert_eq!(store.note_statement(&partial(1)).expect("statement"), Said::Consistent, "repeating is allowed");
     assert_eq!(store.note_statement(&partial(2)).expect("statement"), Said::Contradicts, "another value never leaves");
     for id in [1, 2] {

@@ -3,6 +3,8 @@
 //! Leaves out: what to send and when (`oracle_core`), single calls (`rpc`).
 
 mod item;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -211,7 +213,13 @@ impl Outbox {
 
     /// Looks after a sent transaction: mined, lost to a reorg, or stuck.
     async fn follow(&mut self, id: u64, item: &Item, sent: &Sent, now: u64) -> Result<(), Stop> {
-        let receipt = self.setup.rpc.receipt(B256::from(*sent.hash)).await?;
+        let hash = B256::from(*sent.hash);
+        let mut receipt = self.setup.rpc.receipt(hash).await?;
+        let used_up = receipt.is_none() && self.setup.rpc.nonces().await?.0 > sent.nonce;
+        if used_up {
+            // Mined between the two questions, or really lost: only a second look tells.
+            receipt = self.setup.rpc.receipt(hash).await?;
+        }
         if let Some(receipt) = receipt {
             let block = receipt.block_hash.map(|hash| hash.0.into());
             if !receipt.status() {
@@ -227,8 +235,7 @@ impl Outbox {
             }
             return Ok(());
         }
-        let (latest, _) = self.setup.rpc.nonces().await?;
-        if latest > sent.nonce {
+        if used_up {
             // Another transaction took the nonce: ours can never be mined.
             return Ok(self.wait_again(id, item, now)?);
         }

@@ -19,6 +19,7 @@ fn a_short_file_is_enough_and_paths_follow_it() {
     );
     let config = Config::parse(&text, Path::new("base")).expect("valid");
     assert_eq!(config.keys.member, Path::new("base/keys/member.key"));
+    assert_eq!(config.keys.store, Path::new("base/keys/store.key"));
     assert_eq!(config.mqtt.brokers, [Broker { host: "localhost".into(), port: 1883 }]);
     assert_eq!(config.chain.poll, Duration::from_secs(2));
     assert!(config.http.listen.ip().is_loopback());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use libp2p::gossipsub::{self, MessageAcceptance, MessageAuthenticity, MessageId, PublishError};
 use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, noise, tcp, yamux};
 use oracle_core::limits::{MESSAGE_BYTES_MAX, PULL_ITEMS_MAX};
 use oracle_core::observation::blob_hash;
@@ -27,6 +27,8 @@ const PULSE: Duration = Duration::from_millis(100);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Broadcasts and requests of one member per second, sustained; twice that in a burst.
 const RATE_PER_MEMBER: u32 = 1_000;
+/// Connections that may be in their handshake at once; members are dialled as well, so a flood cannot shut them out.
+const PENDING_INCOMING_MAX: u32 = 128;
 /// Room for gossipsub's own fields around a message.
 const ENVELOPE_BYTES: usize = 1_024;
 
@@ -87,7 +89,7 @@ impl Network {
             dialler,
             puller: Puller::default(),
             pulls: BTreeMap::new(),
-            rates: Rates::new(RATE_PER_MEMBER),
+            rates: Rates::new(RATE_PER_MEMBER, 2 * RATE_PER_MEMBER),
             replies: mpsc::channel(256),
         })
     }
@@ -182,6 +184,11 @@ impl Network {
                 tracing::info!(member = self.index(&peer_id), %peer_id, "member disconnected");
                 self.count_peers();
             }
+            SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
+                let cause = refusal(&error);
+                tracing::debug!(%send_back_addr, cause, "connection refused");
+                self.setup.metrics.connections_refused.with_label_values(&[cause]).inc();
+            }
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening for members"),
             SwarmEvent::ListenerClosed { reason, .. } => tracing::error!(?reason, "no longer listening for members"),
             _ => {}
@@ -214,11 +221,10 @@ impl Network {
                 peer,
                 message: request_response::Message::Request { request, channel, .. },
                 ..
-            } => {
-                if let Some(from) = self.index(&peer).filter(|from| self.admit(*from)) {
-                    self.request(from, request, channel);
-                }
-            }
+            } => match self.index(&peer) {
+                Some(from) if self.admit(from) => self.request(from, request, channel),
+                _ => self.setup.metrics.gossip_direct_refused.with_label_values(&["over_rate"]).inc(),
+            },
             request_response::Event::Message {
                 message: request_response::Message::Response { request_id, response },
                 ..
@@ -258,7 +264,10 @@ impl Network {
                 self.tell(Event::Direct { from, bytes: request });
                 let _ = self.swarm.behaviour_mut().direct.send_response(channel, Vec::new());
             }
-            _ => tracing::debug!(from, "direct message refused"),
+            _ => {
+                tracing::debug!(from, "direct message refused");
+                self.setup.metrics.gossip_direct_refused.with_label_values(&["malformed"]).inc();
+            }
         }
     }
 
@@ -319,8 +328,20 @@ fn behaviour(setup: &Setup) -> Result<Behaviour, String> {
         gossipsub::Behaviour::new(MessageAuthenticity::Signed(setup.key.clone()), config).map_err(str::to_owned)?;
     let direct_config = request_response::Config::default().with_request_timeout(ANSWER_TIMEOUT);
     let direct = request_response::Behaviour::with_codec(Frames, [(PROTOCOL, ProtocolSupport::Full)], direct_config);
-    let limits = connection_limits::ConnectionLimits::default().with_max_established_per_peer(Some(4));
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_established_per_peer(Some(4))
+        .with_max_pending_incoming(Some(PENDING_INCOMING_MAX));
     Ok(Behaviour { allowed, limits: connection_limits::Behaviour::new(limits), gossip, direct })
+}
+
+/// Why a connection was refused, as the metric says it.
+fn refusal(error: &ListenError) -> &'static str {
+    match error {
+        ListenError::Denied { cause } if cause.downcast_ref::<connection_limits::Exceeded>().is_some() => "limit",
+        ListenError::Denied { .. } => "stranger",
+        ListenError::Transport(_) | ListenError::Aborted => "handshake",
+        _ => "other",
+    }
 }
 
 /// SHA-256 over author, its sequence number and the bytes: relays of one message are one, a retransmission is another.

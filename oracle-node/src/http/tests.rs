@@ -14,7 +14,7 @@ use crate::keys::{PublicKeys, Secret};
 use crate::metrics::Metrics;
 use crate::receipts::ReceiptLog;
 use crate::store::{Evidence, StoredReport};
-use crate::testing::Dir;
+use crate::testing::{Dir, store as open};
 
 fn leaf(lease: u64) -> Leaf {
     let zero = Default::default();
@@ -78,7 +78,7 @@ async fn ask(base: &str, path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn reports_proofs_and_evidence_are_shown() {
     let dir = Dir::new("http");
-    let store = Store::open(dir.path()).expect("open");
+    let store = open(&dir);
     store.put_report(&report(4), b"bundle").expect("written");
     let item = Evidence {
         id: Hash::from([6; 32]),
@@ -120,7 +120,7 @@ async fn reports_proofs_and_evidence_are_shown() {
 #[tokio::test]
 async fn what_is_not_there_is_explained() {
     let dir = Dir::new("http-missing");
-    let (base, _task) = serve(Store::open(dir.path()).expect("open")).await;
+    let (base, _task) = serve(open(&dir)).await;
     for (path, status) in [
         ("/v1/reports/9", 404),
         ("/v1/reports/9/proof/1", 404),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::keys::Secret;
-use crate::testing::Dir;
+use crate::testing::{Dir, store as open};
 use attest::{Body, Claims, Signer as _, SoftEd25519};
 
 const NETWORK: Network = [1; 8];
@@ -15,7 +15,7 @@ fn message(signer: &SoftEd25519, seq: u64) -> Raw {
 }
 
 fn intake(dir: &Dir, signer: &SoftEd25519) -> Intake {
-    let store = Arc::new(Store::open(dir.path()).expect("open"));
+    let store = Arc::new(open(dir));
     let log = ReceiptLog::new(&Secret::new([2; 32]), store.receipt_head().expect("head"));
     let intake = Intake::new(store, Metrics::new().expect("metrics"), NETWORK, log);
     intake.set_keys(Keys::from([(signer.public_key().kid(), (5, signer.public_key()))]));
@@ -48,10 +48,24 @@ fn a_batch_is_stored_once_and_duplicates_are_still_fine() {
 
 #[test]
 fn the_bucket_of_one_device_is_its_own() {
-    let mut rates = Rates::new(10);
+    let mut rates = Rates::new(10, 20);
     let (noisy, quiet) = ([1u8; 8], [2u8; 8]);
     let passed = (0..100).filter(|_| rates.admit(noisy, 1_000)).count();
-    assert_eq!(passed, 20, "a burst of twice the rate");
+    assert_eq!(passed, 20, "the burst");
     assert!(rates.admit(quiet, 1_000));
     assert!(!rates.admit(noisy, 1_050) && rates.admit(noisy, 1_150));
+}
+
+#[test]
+fn a_backlog_of_every_epoch_that_counts_passes_and_the_rate_holds_after_it() {
+    // As after an outage: everything at one instant, from a device that was never heard here.
+    let (rate, kept, late) = (5, 1_024, 2);
+    let burst = crate::mqtt::burst_of(rate, kept, late);
+    let mut rates = Rates::new(rate, burst);
+    assert_eq!((0..3 * kept).filter(|_| rates.admit(1u8, 1_000)).count(), 3 * 1_024);
+    assert!(!rates.admit(1, 1_000), "empty");
+    let refilled = (0..100).filter(|_| rates.admit(1, 3_000)).count();
+    assert_eq!(refilled, 10, "the sustained rate over two seconds");
+    assert_eq!(crate::mqtt::burst_of(1_000, 10, 1), 2_000, "never below twice the rate");
+    assert_eq!(crate::mqtt::burst_of(u32::MAX, u32::MAX, u64::MAX), u32::MAX);
 }

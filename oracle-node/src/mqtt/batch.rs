@@ -33,7 +33,9 @@ pub(super) async fn run(
                 _ => break,
             }
         }
-        let (raws, acks): (Vec<Raw>, Vec<_>) = batch.into_iter().map(|delivery| (delivery.raw, delivery.ack)).unzip();
+        let (raws, acks): (Vec<Option<Raw>>, Vec<_>) =
+            batch.into_iter().map(|delivery| (delivery.raw, delivery.ack)).unzip();
+        let raws: Vec<Raw> = raws.into_iter().flatten().collect();
         let door = Arc::clone(&intake);
         let mut taken = match tokio::task::spawn_blocking(move || door.take(&raws)).await {
             Ok(Ok(taken)) => taken,

@@ -8,8 +8,7 @@ use oracle_core::ingest::Keys;
 use super::*;
 use crate::keys::Secret;
 use crate::receipts::ReceiptLog;
-use crate::store::Store;
-use crate::testing::Dir;
+use crate::testing::{Dir, store as open};
 
 const NETWORK: attest::Network = [1; 8];
 
@@ -78,7 +77,7 @@ async fn device(broker: &Broker, topic: &str) -> (AsyncClient, mpsc::Receiver<Pu
 async fn evidence_comes_in_and_publications_go_out() {
     let (dir, broker, signer) = (Dir::new("mqtt"), broker(), SoftEd25519::from_seed([9; 32]));
     let kid = signer.public_key().kid();
-    let store = Arc::new(Store::open(dir.path()).expect("open"));
+    let store = Arc::new(open(&dir));
     let metrics = Metrics::new().expect("metrics");
     let log = ReceiptLog::new(&Secret::new([2; 32]), (0, [0; 32]));
     let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), NETWORK, log));
@@ -89,6 +88,7 @@ async fn evidence_comes_in_and_publications_go_out() {
         client_id: "node".into(),
         login: None,
         messages_per_second: 100,
+        burst: 200,
         intake,
         durable,
         clock,
@@ -117,6 +117,94 @@ async fn evidence_comes_in_and_publications_go_out() {
 
     let hint = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.expect("in time").expect("running");
     assert_eq!((&hint.payload[..], hint.topic.as_str()), (&b"hint"[..], &*down));
+
+    // Refused and stored ones alternate: out of order, an acknowledgement makes the broker end the connection.
+    tokio::spawn(async move { while batches.recv().await.is_some() {} });
+    let known = metrics.evidence_duplicates.get();
+    for _ in 0..60 {
+        client.publish(&*topic, QoS::AtLeastOnce, false, vec![0; attest::MAX_MESSAGE + 1]).await.expect("queued");
+        client.publish(&*topic, QoS::AtLeastOnce, false, signed.bytes.to_vec()).await.expect("queued");
+    }
+    eventually("all of them judged", || metrics.evidence_duplicates.get() >= known + 60).await;
+    assert_eq!(publisher.links[0].connection.load(Ordering::Acquire), 1, "one connection all along");
+}
+
+/// A node's side with a slow rate; ends when the receiver is dropped.
+fn node(broker: &Broker, intake: &Arc<Intake>, metrics: &Metrics) -> mpsc::Receiver<Told> {
+    let (durable, batches) = mpsc::channel(1_024);
+    drop(start(Setup {
+        brokers: vec![broker.clone()],
+        client_id: "node".into(),
+        login: None,
+        messages_per_second: 1,
+        burst: BACKLOG,
+        intake: Arc::clone(intake),
+        durable,
+        clock,
+        metrics: metrics.clone(),
+    }));
+    batches
+}
+
+/// Messages that wait at the broker while the node is away.
+const BACKLOG: u32 = 300;
+/// Messages beyond what the device may send.
+const OVER: u32 = 40;
+
+async fn eventually(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..400 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("not in time: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_after_an_outage_is_stored_whole_and_what_is_over_is_counted() {
+    let (dir, broker, signer) = (Dir::new("mqtt-backlog"), broker(), SoftEd25519::from_seed([9; 32]));
+    let (kid, metrics) = (signer.public_key().kid(), Metrics::new().expect("metrics"));
+    let log = ReceiptLog::new(&Secret::new([2; 32]), (0, [0; 32]));
+    let intake = Arc::new(Intake::new(Arc::new(open(&dir)), metrics.clone(), NETWORK, log));
+    intake.set_keys(Keys::from([(kid, (5, signer.public_key()))]));
+    let publish = async |client: &AsyncClient, seqs: std::ops::Range<u32>| {
+        for seq in seqs {
+            let claims =
+                Claims { iat: None, nonce: None, boot: 1, seq: seq.into(), prev: [0; 16], body: Body::Heartbeat };
+            let mut buffer = [0; attest::MAX_MESSAGE];
+            let signed = attest::seal(&signer, &NETWORK, &claims, &mut buffer).expect("sealed");
+            let topic = attest::topic_up(signed.class, &kid);
+            client.publish(&*topic, QoS::AtLeastOnce, false, signed.bytes.to_vec()).await.expect("queued");
+        }
+    };
+    // The broker learns of the node and its subscription; then the node is gone.
+    let batches = node(&broker, &intake, &metrics);
+    let (client, _heard) = device(&broker, "none").await;
+    eventually("connected", || metrics.mqtt_connected.get() == 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(batches);
+    // Tasks end at their next event: one more message makes each of them look.
+    publish(&client, 0..1).await;
+    eventually("stored", || metrics.evidence_stored.get() == 1).await;
+    publish(&client, 1..1 + BACKLOG).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = metrics.evidence_stored.get();
+
+    let mut batches = node(&broker, &intake, &metrics);
+    tokio::spawn(async move { while batches.recv().await.is_some() {} });
+    eventually("the backlog", || metrics.evidence_stored.get() == u64::from(1 + BACKLOG)).await;
+    assert!(before < 100, "the backlog came after the outage, not before it: {before}");
+    assert_eq!(metrics.evidence_over_rate.get(), 0, "nothing honest was refused");
+    publish(&client, 1 + BACKLOG..1 + BACKLOG + OVER).await;
+    eventually("all judged", || {
+        metrics.evidence_stored.get() + metrics.evidence_over_rate.get() == u64::from(1 + BACKLOG + OVER)
+    })
+    .await;
+    // A message per second refills meanwhile; the test takes a few seconds.
+    assert!(metrics.evidence_over_rate.get() > u64::from(OVER / 2));
+    let refused = metrics.evidence_refused.with_label_values(&["TOO_MANY"]).get();
+    assert_eq!(refused, metrics.evidence_over_rate.get());
 }
 
 #[test]

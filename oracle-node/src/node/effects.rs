@@ -1,7 +1,7 @@
 //! The hands of the node: each effect of the core carried out, in order, and the fold of the chain followed.
 //! Leaves out: why (`oracle_core`), the loop (`node`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Hands {
             Effect::Broadcast(bytes) => self.broadcast(bytes)?,
             Effect::Direct { to, bytes } => self.command(Command::Direct { to, bytes }),
             Effect::Fetch { ids, holders } => self.fetch(ids, holders),
-            Effect::Observe { epoch } => self.observe(epoch),
+            Effect::Observe { epoch, devices } => self.observe(epoch, devices),
             Effect::Serve(contents) => self.store.serve(&contents)?,
             Effect::Beacon { slot, certificate } => {
                 self.metrics.beacons_recovered.inc();
@@ -143,18 +143,16 @@ impl Hands {
         });
     }
 
-    fn observe(&self, epoch: u64) {
+    fn observe(&self, epoch: u64, devices: BTreeMap<u64, u8>) {
         let (term, policy) = (self.term.clone(), self.policy.clone());
         let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
-        let registry = Arc::clone(&self.view.borrow().registry);
         tokio::task::spawn_blocking(move || {
             let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
             let items = match store.arrivals(from, to) {
                 Ok(items) => items,
                 Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
             };
-            let classes = registry.devices().iter().map(|(token, device)| (*token, device.class)).collect();
-            let buckets = collect::buckets(&term, &policy, &classes, epoch, &items);
+            let buckets = collect::buckets(&term, &policy, &devices, epoch, &items);
             tracing::info!(epoch, messages = items.len(), devices = buckets.len(), "observed");
             let _ = inputs.blocking_send(Input::Observed { epoch, buckets, receipts_root: intake.receipts_root() });
         });
