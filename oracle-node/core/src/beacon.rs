@@ -125,9 +125,9 @@ impl Beacon {
         out
     }
 
-    /// Takes a member's partial. One for a slot that has not begun here is kept and not acted on; one for a slot whose
+    /// Takes a member's partial from the hands of `from`. One for a slot that has not begun here is kept and not acted on; one for a slot whose
     /// certificate is known is answered with it.
-    pub fn on_partial(&mut self, now: u64, member: u32, slot: u64, partial: &[u8; 48]) -> Vec<Effect> {
+    pub fn on_partial(&mut self, now: u64, from: u32, member: u32, slot: u64, partial: &[u8; 48]) -> Vec<Effect> {
         let mut out = Vec::new();
         let Some(current) = self.term.slot_at(now).or(Some(0)).filter(|_| self.term.genesis_ms.is_some()) else {
             return out;
@@ -150,7 +150,7 @@ impl Beacon {
         }
         let message = message(&self.term.scope, slot);
         let entry = self.slots.entry(slot).or_default();
-        if let Some(refused) = entry.partials.add(&self.sharing, &message, member, partial) {
+        if let Some(refused) = entry.partials.add(&self.sharing, &message, from, member, partial) {
             out.push(bad_partial(slot, &[refused]));
         }
         self.recover(now, slot, &mut out);

@@ -187,6 +187,11 @@ impl Bootstrap {
     pub fn step(&mut self, now: u64, event: &Event<'_>) -> Vec<Effect> {
         let mut out = Vec::new();
         let context = &mut self.context;
+        if let Err(why) = context.term.check() {
+            let text = format!("the registry configured {why}; this member does nothing in this term");
+            context.note(context.me, "term_refused", text, &mut out);
+            return out;
+        }
         match event {
             Event::Tick => {}
             Event::Message(message) => self.on_message(now, message, &mut out),
@@ -239,6 +244,9 @@ impl Bootstrap {
     /// When a [`Event::Tick`] is wanted; `None` while only events can change anything.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<u64> {
+        if self.context.noted.contains(&(self.context.me, "term_refused")) {
+            return None;
+        }
         let confirmation = self.confirmation.as_ref().filter(|_| !self.activated).map(Confirmation::next_wakeup);
         let times = [self.generation.next_wakeup(self.activated), confirmation, self.device_keys.next_wakeup()];
         times.into_iter().flatten().min()
@@ -247,7 +255,7 @@ impl Bootstrap {
     /// The committee key and this member's share, once the key generation has ended here.
     #[must_use]
     pub fn keys(&self) -> Option<(Arc<Sharing>, Arc<Share>)> {
-        self.confirmation.as_ref().map(Confirmation::keys)
+        self.confirmation.as_ref().filter(|_| self.context.term.check().is_ok()).map(Confirmation::keys)
     }
 
     /// Where it stands.

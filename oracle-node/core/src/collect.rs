@@ -9,14 +9,62 @@ use crate::class;
 use crate::limits;
 use crate::observation::{Bucket, Fork, MARK_IN_TIME, MARK_LATE, Mark};
 use crate::policy::Policy;
+use crate::registry::{LeaseRecord, Snapshot};
 use crate::term::{Term, UnixMillis};
 use crate::wire::Hash;
 
 /// Devices of one body. A body over [`limits::BLOB_BYTES_MAX`] would be refused by every member, and with it the epoch; so
-/// many entries and the rest of a body stay below it. Devices with higher tokens, registered later, are left out.
+/// many entries and the rest of a body stay below it.
 pub const DEVICES_MAX: usize = 20_000;
 /// Runs of sequence numbers in one bucket: with the largest marks and forks they stay below the same bound.
 pub const RUNS_PER_DEVICE_MAX: usize = 16_384;
+
+/// An entry of a body, a slot's lateness and the rest of a body, encoded, at most.
+const ENTRY_BYTES: usize = 44;
+const LATENESS_BYTES: usize = 5;
+const REST_BYTES: usize = 128;
+/// A class's later deadline adds slots to a body: [`crate::policy::DURATION_MS_MAX`] in slots of a second.
+const LATER_SLOTS_MAX: usize = 3_600;
+const _: () = assert!(
+    DEVICES_MAX * ENTRY_BYTES + (limits::SLOTS_PER_EPOCH_MAX as usize + LATER_SLOTS_MAX) * LATENESS_BYTES + REST_BYTES
+        <= limits::BLOB_BYTES_MAX
+);
+const _: () = assert!(limits::LEASES_PER_STREAM_MAX <= DEVICES_MAX);
+
+/// The devices that an observation of this stream is about, with their class of work: those whose lease here is judged
+/// (by lease), then the other active coverage devices (by token), which may witness; at most [`DEVICES_MAX`]. F reads no
+/// buckets of others, so that nobody who merely registers devices can make observations grow.
+#[must_use]
+pub fn observed_devices(snapshot: &Snapshot, term: &Term, stream: u32) -> BTreeMap<u64, u8> {
+    let active = |device: &u64| snapshot.devices.get(device).filter(|record| record.active).map(|record| record.class);
+    let ours = |lease: &&LeaseRecord| {
+        lease.committee == term.scope.committee
+            && lease.stream == stream
+            && lease.policy_hash == term.policy_hash
+            && active(&lease.device) == Some(lease.class)
+            && class::by_number(lease.class).is_some()
+    };
+    let leased = snapshot.leases.values().filter(ours).map(|lease| (lease.device, lease.class));
+    let witnesses = snapshot.devices.iter().filter(|(_, record)| record.active && record.class == class::COVERAGE);
+    let mut observed = BTreeMap::new();
+    for (device, class) in leased.chain(witnesses.map(|(device, record)| (*device, record.class))) {
+        if observed.len() >= DEVICES_MAX {
+            break;
+        }
+        observed.insert(device, class);
+    }
+    observed
+}
+
+/// All buckets of one author together in one epoch, encoded bytes: what so many observed devices need when each sends
+/// what the policy keeps, in this epoch and the one before, capped by [`limits::AUTHOR_BYTES_MAX`]. [`buckets`] stays
+/// within it; F refuses an S with an author above it.
+#[must_use]
+pub fn author_bytes(policy: &Policy, devices: usize) -> usize {
+    let messages = usize::try_from(policy.messages_per_device).unwrap_or(usize::MAX).saturating_mul(2);
+    let bucket = Bucket::bytes_of(messages).min(limits::BLOB_BYTES_MAX);
+    devices.saturating_mul(bucket).min(limits::AUTHOR_BYTES_MAX)
+}
 
 /// One stored message, as the store's arrival index knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,8 +101,9 @@ fn two_epochs_from(term: &Term, epoch: u64) -> Option<UnixMillis> {
 }
 
 /// Builds the buckets of an epoch. The order of `items` does not matter; items outside the epoch's spans are passed over.
-/// `classes` gives the class of work of every registered device; items of others are passed over. Empty before genesis.
-/// At most [`DEVICES_MAX`] devices, those with the lowest tokens, and at most [`RUNS_PER_DEVICE_MAX`] runs for each.
+/// `classes` are the [`observed_devices`] of the epoch's snapshot; items of others are passed over. Empty before genesis.
+/// At most [`DEVICES_MAX`] devices, those with the lowest tokens, at most [`RUNS_PER_DEVICE_MAX`] runs for each, and at
+/// most [`author_bytes`] altogether: beyond that the largest buckets are cut, to one size.
 #[must_use]
 pub fn buckets(
     term: &Term,
@@ -85,7 +134,23 @@ pub fn buckets(
             break;
         }
     }
+    fit(&mut buckets, author_bytes(policy, classes.len().min(DEVICES_MAX)));
     buckets
+}
+
+/// Shares `bytes` among buckets: one that needs no more than an equal share of what the smaller ones leave keeps all.
+fn fit(buckets: &mut BTreeMap<u64, Bucket>, bytes: usize) {
+    let mut sizes: Vec<usize> = buckets.values().map(Bucket::bytes_at_most).collect();
+    sizes.sort_unstable();
+    let (mut left, mut sharers) = (bytes, sizes.len());
+    for size in sizes {
+        let share = left.checked_div(sharers).unwrap_or(0);
+        if size > share {
+            return buckets.values_mut().for_each(|bucket| bucket.cut(share));
+        }
+        left = left.saturating_sub(size);
+        sharers = sharers.saturating_sub(1);
+    }
 }
 
 /// The spans of one epoch, all open at their start and closed at their end.
@@ -208,7 +273,8 @@ mod tests {
         let term =
             Term { scope, members: vec![], policy_hash, epoch_ms: 3_600_000, slot_ms: 1_000, genesis_ms: Some(0) };
         let classes = items.iter().map(|item| (item.device, 2)).collect();
-        buckets(&term, &crate::report::tests::policy(), &classes, 0, items)
+        let policy = Policy { messages_per_device: u32::MAX, ..crate::report::tests::policy() };
+        buckets(&term, &policy, &classes, 0, items)
     }
 
     #[test]

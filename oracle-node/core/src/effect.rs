@@ -113,6 +113,8 @@ pub enum Effect {
     Observe {
         /// Epoch.
         epoch: u64,
+        /// The devices it is about, with their class of work ([`crate::collect::observed_devices`]).
+        devices: BTreeMap<u64, u8>,
     },
     /// Keep these blobs where pulls find them.
     Serve(Vec<Content>),

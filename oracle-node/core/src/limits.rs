@@ -10,6 +10,10 @@ pub const LEASES_PER_STREAM_MAX: usize = 16_384;
 pub const PULL_ITEMS_MAX: usize = 512;
 /// One bucket or observation body, encoded.
 pub const BLOB_BYTES_MAX: usize = 1 << 20;
+/// Slots of one epoch: a body says how late each one's beacon was, and a proposal holds each one's certificate.
+pub const SLOTS_PER_EPOCH_MAX: u64 = 16_384;
+/// All buckets that one author lists in one epoch, encoded, however many devices there are ([`crate::collect::author_bytes`]).
+pub const AUTHOR_BYTES_MAX: usize = 64 << 20;
 /// Views of one instance whose messages are kept ahead of the current one.
 pub const VIEWS_AHEAD_MAX: u32 = 16;
 /// Epochs around the current one whose messages are kept.

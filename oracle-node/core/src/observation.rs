@@ -4,6 +4,7 @@
 use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
+use crate::limits;
 use crate::wire::{self, Hash};
 
 /// When an item was held, against its deadline.
@@ -74,7 +75,38 @@ pub struct Bucket {
     pub forks: Vec<Fork>,
 }
 
+/// The longest encoding of a bucket without its items, of a run, a mark and a fork, bytes.
+const BUCKET_BYTES: usize = 32;
+const RUN_BYTES: usize = 24;
+const MARK_BYTES: usize = 62;
+const FORK_BYTES: usize = 89;
+
 impl Bucket {
+    /// The longest that a bucket of so many messages can be, bytes: each gives a mark at the most, or a run.
+    #[must_use]
+    pub const fn bytes_of(messages: usize) -> usize {
+        let forks = limits::FORKS_PER_DEVICE_MAX * FORK_BYTES;
+        messages.saturating_mul(MARK_BYTES).saturating_add(forks + BUCKET_BYTES)
+    }
+
+    /// A bound of the encoded length, reached when every number is large.
+    #[must_use]
+    pub const fn bytes_at_most(&self) -> usize {
+        let (runs, marks, forks) = (self.held.len(), self.marks.len(), self.forks.len());
+        let items = runs.saturating_mul(RUN_BYTES).saturating_add(marks.saturating_mul(MARK_BYTES));
+        items.saturating_add(forks.saturating_mul(FORK_BYTES)).saturating_add(BUCKET_BYTES)
+    }
+
+    /// Drops the last items until so many bytes are enough: runs first, which nothing is paid for, forks last.
+    pub(crate) fn cut(&mut self, bytes: usize) {
+        let mut left = bytes.saturating_sub(BUCKET_BYTES);
+        self.forks.truncate(left / FORK_BYTES);
+        left = left.saturating_sub(self.forks.len() * FORK_BYTES);
+        self.marks.truncate(left / MARK_BYTES);
+        left = left.saturating_sub(self.marks.len() * MARK_BYTES);
+        self.held.truncate(left / RUN_BYTES);
+    }
+
     /// SHA-256 of the canonical encoding.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {

@@ -12,6 +12,7 @@
 
 mod ahead;
 mod behaviour;
+mod budget;
 mod desk;
 mod journal;
 mod past;

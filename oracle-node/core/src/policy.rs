@@ -4,6 +4,11 @@
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+/// Longest deadline, allowance, delay, bound or timeout of a policy, ms.
+pub const DURATION_MS_MAX: u64 = 3_600_000;
+/// Longest snapshot lag, ms.
+pub const LAG_MS_MAX: u64 = 86_400_000;
+
 /// Thresholds and rates of one committee's streams. The document is JSON; its hash is over its exact bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,15 +78,46 @@ impl Policy {
         if policy.version != 1 {
             return Err(format!("policy document: version {} is not known here (1 is)", policy.version));
         }
-        if policy.challenge_p == 0 || policy.z_squared_millionths == 0 || policy.answer_deadline_ms == 0 {
-            return Err(
-                "policy document: challenge_p, z_squared_millionths and answer_deadline_ms must be above 0".into()
-            );
+        policy.check().map(|()| policy).map_err(|why| format!("policy document: {why}"))
+    }
+
+    /// Numbers with which nothing could be judged, or everything would pass.
+    fn check(&self) -> Result<(), String> {
+        let least_one = [
+            ("challenge_p", self.challenge_p),
+            ("z_squared_millionths", self.z_squared_millionths),
+            ("answer_deadline_ms", self.answer_deadline_ms),
+            ("void_bound_ms", self.void_bound_ms),
+            ("view_timeout_ms", self.view_timeout_ms),
+            ("messages_per_device", self.messages_per_device.into()),
+            ("coverage.min_witnesses", self.coverage.min_witnesses.into()),
+            ("coverage.frequency_khz", self.coverage.frequency_khz.into()),
+        ];
+        if let Some((name, _)) = least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be above 0"));
         }
-        if policy.credit_bp > 10_000 {
-            return Err(format!("policy document: credit_bp {} is above 10000", policy.credit_bp));
+        let most = [
+            ("answer_deadline_ms", self.answer_deadline_ms, DURATION_MS_MAX),
+            ("gossip_allowance_ms", self.gossip_allowance_ms, DURATION_MS_MAX),
+            ("observe_delay_ms", self.observe_delay_ms, DURATION_MS_MAX),
+            ("void_bound_ms", self.void_bound_ms, DURATION_MS_MAX),
+            ("view_timeout_ms", self.view_timeout_ms, DURATION_MS_MAX),
+            ("transmit_stage_ms", self.transmit_stage_ms, DURATION_MS_MAX),
+            ("snapshot_lag_ms", self.snapshot_lag_ms, LAG_MS_MAX),
+            ("credit_bp", self.credit_bp.into(), 10_000),
+        ];
+        if let Some((name, value, limit)) = most.iter().find(|(_, value, limit)| value > limit) {
+            return Err(format!("{name} {value} is above {limit}"));
         }
-        Ok(policy)
+        let coverage = &self.coverage;
+        if coverage.min_distance_m > coverage.max_distance_m {
+            let (least, most) = (coverage.min_distance_m, coverage.max_distance_m);
+            return Err(format!("coverage.min_distance_m {least} is above coverage.max_distance_m {most}"));
+        }
+        if coverage.margin_cdb < 0 {
+            return Err(format!("coverage.margin_cdb {} is below 0", coverage.margin_cdb));
+        }
+        Ok(())
     }
 
     /// The hash that leases and headers carry: KEC of the document's bytes.
@@ -102,5 +138,35 @@ mod decimal {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| D::Error::custom(format!("{text:?} is not a decimal u64")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(change: impl FnOnce(&mut Policy)) -> Result<Policy, String> {
+        let mut policy = crate::report::tests::policy();
+        change(&mut policy);
+        Policy::parse(&serde_json::to_vec(&policy).unwrap())
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        assert!(parsed(|_| {}).is_ok());
+        let cases: [(fn(&mut Policy), &str); 8] = [
+            (|p| p.coverage.min_witnesses = 0, "coverage.min_witnesses must be above 0"),
+            (|p| p.messages_per_device = 0, "messages_per_device must be above 0"),
+            (|p| p.view_timeout_ms = 0, "view_timeout_ms must be above 0"),
+            (|p| p.void_bound_ms = 0, "void_bound_ms must be above 0"),
+            (|p| p.answer_deadline_ms = u64::MAX, "answer_deadline_ms 18446744073709551615 is above 3600000"),
+            (|p| p.credit_bp = 10_001, "credit_bp 10001 is above 10000"),
+            (|p| p.coverage.min_distance_m = 100_001, "min_distance_m 100001 is above coverage.max_distance_m 100000"),
+            (|p| p.coverage.margin_cdb = -1, "coverage.margin_cdb -1 is below 0"),
+        ];
+        for (change, sentence) in cases {
+            let refused = parsed(change).unwrap_err();
+            assert!(refused.ends_with(sentence), "{refused}");
+        }
     }
 }

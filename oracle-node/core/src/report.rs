@@ -15,7 +15,7 @@ pub(crate) mod tests;
 pub use epoch_set::EpochSet;
 pub use header::{header_digest, observations_hash, state_leaves, state_root};
 pub use slots::{beacon_message, beacon_range, void_slots};
-pub use tally::{check_body, listers};
+pub use tally::{check_body, listers, overdrawn};
 
 use crate::class::{self, Case};
 use crate::effect::{Blobs, Bodies};

@@ -3,6 +3,7 @@
 
 use alloy_primitives::{Address, B256};
 
+use crate::limits;
 use crate::typed::Scope;
 
 /// A member as the registry lists it.
@@ -37,6 +38,28 @@ pub struct Term {
 }
 
 impl Term {
+    /// Whether epochs can run under these facts: 1 to [`limits::MEMBERS_MAX`] members, slots of whole seconds, and an
+    /// epoch of whole seconds that holds 1 to [`limits::SLOTS_PER_EPOCH_MAX`] slots.
+    ///
+    /// # Errors
+    /// A sentence for the operator: the chain configured a term that no member can work under.
+    pub fn check(&self) -> Result<(), String> {
+        let (members, slot, epoch) = (self.members.len(), self.slot_ms, self.epoch_ms);
+        if members == 0 || members > limits::MEMBERS_MAX {
+            return Err(format!("a term of {members} members; 1 to {} are allowed", limits::MEMBERS_MAX));
+        }
+        if slot == 0 || slot % 1_000 != 0 {
+            return Err(format!("slots of {slot} ms are not whole seconds"));
+        }
+        if epoch % 1_000 != 0 || epoch < slot || epoch / slot > limits::SLOTS_PER_EPOCH_MAX {
+            let most = limits::SLOTS_PER_EPOCH_MAX;
+            return Err(format!(
+                "an epoch of {epoch} ms does not hold 1 to {most} slots of {slot} ms in whole seconds"
+            ));
+        }
+        Ok(())
+    }
+
     /// Members, n.
     #[must_use]
     pub fn n(&self) -> u32 {
@@ -102,6 +125,22 @@ mod tests {
     fn term() -> Term {
         let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
         Term { scope, members: vec![], policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
+    }
+
+    #[test]
+    fn a_term_that_cannot_run_says_why() {
+        let member = Member { address: Address::ZERO, peer_key: [0; 32], dkg_key: [0; 32] };
+        let with = |members: usize, slot_ms: u64, epoch_ms: u64| {
+            Term { members: vec![member.clone(); members], slot_ms, epoch_ms, ..term() }.check()
+        };
+        assert_eq!(with(100, 1_000, 15_000), Ok(()));
+        assert_eq!(with(4, 1_000, 16_384_000), Ok(()));
+        assert!(with(101, 1_000, 15_000).is_err_and(|why| why.contains("101 members")));
+        assert!(with(0, 1_000, 15_000).is_err_and(|why| why.contains("0 members")));
+        for slot in [0, 500, 1_500] {
+            assert!(with(4, slot, 15_000).is_err_and(|why| why.contains("not whole seconds")), "{slot}");
+        }
+        assert!(with(4, 30_000, 15_000).is_err() && with(4, 1_000, 16_385_000).is_err());
     }
 
     #[test]

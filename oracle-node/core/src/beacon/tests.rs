@@ -79,14 +79,14 @@ fn three_of_four_recover_the_same_certificate_once_and_lateness_is_measured() {
     let mut nodes = committee();
     let sent: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 5)).collect();
     let at = GENESIS + 5 * SLOT;
-    assert!(to_devices(&nodes[0].on_partial(at + 10, 1, 5, &sent[1])).is_empty(), "two are too few");
-    let done = nodes[0].on_partial(at + 37, 2, 5, &sent[2]);
+    assert!(to_devices(&nodes[0].on_partial(at + 10, 1, 1, 5, &sent[1])).is_empty(), "two are too few");
+    let done = nodes[0].on_partial(at + 37, 2, 2, 5, &sent[2]);
     assert_eq!(to_devices(&done), vec![5]);
     let certificate = nodes[0].certificate(5).unwrap();
     assert_eq!(said(&done), vec![Message::Beacon(5, certificate.into())]);
-    assert!(nodes[0].on_partial(at + 40, 3, 5, &sent[3]).is_empty(), "once");
-    nodes[3].on_partial(at + 1, 1, 5, &sent[1]);
-    nodes[3].on_partial(at + 2, 2, 5, &sent[2]);
+    assert!(nodes[0].on_partial(at + 40, 3, 3, 5, &sent[3]).is_empty(), "once");
+    nodes[3].on_partial(at + 1, 1, 1, 5, &sent[1]);
+    nodes[3].on_partial(at + 2, 2, 2, 5, &sent[2]);
     assert_eq!(nodes[3].certificate(5), Some(certificate), "whichever three");
     assert_eq!(nodes[0].lateness(4..7), vec![LATENESS_MISSING, 37, LATENESS_MISSING]);
     assert_eq!(nodes[3].lateness(5..6), vec![2]);
@@ -100,7 +100,7 @@ fn an_early_partial_is_kept_and_not_acted_on() {
     let sent: Vec<[u8; 48]> = nodes.iter_mut().skip(1).map(|node| own(node, 2)).collect();
     let at = GENESIS + 2 * SLOT;
     for (member, partial) in (1..).zip(&sent) {
-        assert!(nodes[0].on_partial(at - 300, member, 2, partial).is_empty(), "not before the own slot start");
+        assert!(nodes[0].on_partial(at - 300, member, member, 2, partial).is_empty(), "not before the own slot start");
     }
     assert_eq!(nodes[0].certificate(2), None);
     assert_eq!(to_devices(&nodes[0].on_tick(at)), vec![2]);
@@ -113,14 +113,14 @@ fn bounds_ahead_and_behind() {
     let (at, far) = (GENESIS + 100 * SLOT, 101 + limits::SLOTS_AHEAD_MAX);
     nodes[0].on_tick(at);
     let partial = own(&mut nodes[1], far);
-    nodes[0].on_partial(at, 1, far, &partial);
+    nodes[0].on_partial(at, 1, 1, far, &partial);
     assert!(!nodes[0].slots.contains_key(&far), "too far ahead");
-    nodes[0].on_partial(at, 1, far - 1, &partial);
+    nodes[0].on_partial(at, 1, 1, far - 1, &partial);
     assert!(nodes[0].slots.contains_key(&(far - 1)), "just within");
-    nodes[0].on_partial(at, 1, 100 - PARTIALS_BACK - 1, &partial);
+    nodes[0].on_partial(at, 1, 1, 100 - PARTIALS_BACK - 1, &partial);
     assert!(!nodes[0].slots.contains_key(&(100 - PARTIALS_BACK - 1)), "too old");
-    nodes[0].on_partial(at, 4, 100, &partial);
-    nodes[0].on_partial(at, 0, 100, &partial);
+    nodes[0].on_partial(at, 4, 4, 100, &partial);
+    nodes[0].on_partial(at, 0, 0, 100, &partial);
     assert_eq!(nodes[0].slots[&100].partials.len(), 1, "strangers, and others in this member's name");
 }
 
@@ -139,29 +139,33 @@ fn rubbish_is_named_and_cannot_take_another_members_seat() {
     let good: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 1)).collect();
     let wrong: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 3)).collect();
     let at = GENESIS + SLOT;
-    assert_eq!(notes(&nodes[0].on_partial(at, 1, 1, &[0xff; 48])).len(), 1, "not even a point");
-    assert!(notes(&nodes[0].on_partial(at, 1, 1, &wrong[1])).is_empty(), "not looked at yet");
-    let failed = nodes[0].on_partial(at, 2, 1, &good[2]);
+    assert_eq!(notes(&nodes[0].on_partial(at, 1, 1, 1, &[0xff; 48])).len(), 1, "not even a point");
+    assert!(notes(&nodes[0].on_partial(at, 1, 1, 1, &wrong[1])).is_empty(), "not looked at yet");
+    let failed = nodes[0].on_partial(at, 2, 2, 1, &good[2]);
     assert!(notes(&failed).first().is_some_and(|text| text.contains("[1]")), "{failed:?}");
     assert!(to_devices(&failed).is_empty());
-    assert_eq!(to_devices(&nodes[0].on_partial(at + 5, 1, 1, &good[1])), vec![1], "the seat is free for the true one");
+    assert_eq!(
+        to_devices(&nodes[0].on_partial(at + 5, 1, 1, 1, &good[1])),
+        vec![1],
+        "the seat is free for the true one"
+    );
 
     // Rubbish first, the true one second: the difference is settled at once.
-    nodes[3].on_partial(at, 1, 1, &wrong[1]);
-    assert_eq!(notes(&nodes[3].on_partial(at, 1, 1, &good[1])).len(), 1);
-    assert_eq!(to_devices(&nodes[3].on_partial(at, 2, 1, &good[2])), vec![1]);
+    nodes[3].on_partial(at, 1, 1, 1, &wrong[1]);
+    assert_eq!(notes(&nodes[3].on_partial(at, 1, 1, 1, &good[1])).len(), 1);
+    assert_eq!(to_devices(&nodes[3].on_partial(at, 2, 2, 1, &good[2])), vec![1]);
     // And the other way round: the true one stays.
-    nodes[2].on_partial(at, 1, 1, &good[1]);
-    nodes[2].on_partial(at, 1, 1, &wrong[1]);
-    assert_eq!(to_devices(&nodes[2].on_partial(at, 3, 1, &good[3])), vec![1]);
+    nodes[2].on_partial(at, 1, 1, 1, &good[1]);
+    nodes[2].on_partial(at, 1, 1, 1, &wrong[1]);
+    assert_eq!(to_devices(&nodes[2].on_partial(at, 3, 3, 1, &good[3])), vec![1]);
 }
 
 #[test]
 fn certificates_from_peers_are_verified_and_late_ones_kept_for_the_record() {
     let mut nodes = committee();
     let sent: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 1)).collect();
-    nodes[0].on_partial(GENESIS + SLOT, 1, 1, &sent[1]);
-    nodes[0].on_partial(GENESIS + SLOT, 2, 1, &sent[2]);
+    nodes[0].on_partial(GENESIS + SLOT, 1, 1, 1, &sent[1]);
+    nodes[0].on_partial(GENESIS + SLOT, 2, 2, 1, &sent[2]);
     let certificate = nodes[0].certificate(1).unwrap();
     let other = &mut nodes[3];
     assert_eq!(notes(&other.on_certificate(GENESIS + 3 * SLOT, 2, &certificate)).len(), 1, "of another slot");
@@ -181,7 +185,7 @@ fn lost_partials_are_repeated_and_answered_with_the_certificate() {
     let sent: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 1)).collect();
     let at = GENESIS + SLOT;
     for member in 1..3 {
-        nodes[0].on_partial(at, member, 1, &sent[member as usize]);
+        nodes[0].on_partial(at, member, member, 1, &sent[member as usize]);
     }
     // Member 3 heard nobody: it repeats itself, with pauses, and not for ever.
     let (mut now, mut repeats, mut answers) = (at, 0, 0);
@@ -189,7 +193,7 @@ fn lost_partials_are_repeated_and_answered_with_the_certificate() {
         now = next.max(now + 1);
         for (slot, partial) in partials(&nodes[3].on_tick(now)) {
             repeats += usize::from(slot == 1);
-            answers += said(&nodes[0].on_partial(now, 3, slot, &partial)).len();
+            answers += said(&nodes[0].on_partial(now, 3, 3, slot, &partial)).len();
         }
     }
     assert_eq!((repeats, answers), (2, 2), "after 250 and 750 ms");
@@ -204,8 +208,8 @@ fn lost_partials_are_repeated_and_answered_with_the_certificate() {
 fn a_restart_keeps_certificates_and_lateness_and_pruning_forgets_them() {
     let mut nodes = committee();
     let sent: Vec<[u8; 48]> = nodes.iter_mut().map(|node| own(node, 1)).collect();
-    nodes[0].on_partial(GENESIS + SLOT, 1, 1, &sent[1]);
-    let effects = nodes[0].on_partial(GENESIS + SLOT + 20, 2, 1, &sent[2]);
+    nodes[0].on_partial(GENESIS + SLOT, 1, 1, 1, &sent[1]);
+    let effects = nodes[0].on_partial(GENESIS + SLOT + 20, 2, 2, 1, &sent[2]);
     let journal: Vec<Record> = effects
         .iter()
         .filter_map(|e| if let Effect::Persist(record) = e { Some(record.clone()) } else { None })

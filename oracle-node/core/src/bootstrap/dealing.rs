@@ -14,7 +14,8 @@ use super::{Context, DKG, GRACE_MS, Phase, Repeat, broadcast};
 use crate::effect::{Effect, Record};
 use crate::limits;
 use crate::qbft::{Action, Qbft};
-use crate::wire::{self, Direct, Message};
+use crate::typed;
+use crate::wire::{self, Direct, Message, Statement};
 
 /// Contents whose verdict is remembered.
 const JUDGED_MAX: usize = 32;
@@ -143,8 +144,10 @@ impl Generation {
     pub(super) fn on_message(&mut self, context: &mut Context, now: u64, message: &Message, out: &mut Vec<Effect>) {
         if let Message::Proposal(proposal) = message {
             // Another member has enough logs and the proposal alone shows it: begin with it.
+            // Judging is slow: not for what its leader has not signed.
             if !self.has_candidate
                 && self.decided.is_none()
+                && self.is_by_leader(context, &proposal.statement)
                 && self.judge(context, proposal.statement.value(), &proposal.content)
             {
                 let actions = self.qbft.start(now);
@@ -153,6 +156,22 @@ impl Generation {
         }
         let actions = self.qbft.on_message(now, message);
         self.carry_out(context, now, actions, out);
+    }
+
+    /// Whether a view's leader signed this as its proposal, for a view not far ahead.
+    fn is_by_leader(&self, context: &Context, said: &Statement) -> bool {
+        let leader = said.view.checked_sub(1).and_then(|turn| turn.checked_rem(context.term.n()));
+        said.instance == DKG
+            && said.phase == typed::Phase::Proposal as u8
+            && leader == Some(said.member)
+            && said.view <= self.qbft.view().saturating_add(limits::VIEWS_AHEAD_MAX)
+            && said.is_authentic(&context.term.scope, &context.addresses)
+    }
+
+    /// Contents that were judged.
+    #[cfg(test)]
+    pub(super) fn judged(&self) -> usize {
+        self.judged.len()
     }
 
     /// Goes on as far as possible; gives the key when it exists for the first time.

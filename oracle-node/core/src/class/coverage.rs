@@ -20,7 +20,7 @@ pub(super) struct Coverage;
 
 impl Class for Coverage {
     fn number(&self) -> u8 {
-        2
+        super::COVERAGE
     }
 
     fn name(&self) -> &'static str {

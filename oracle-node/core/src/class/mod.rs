@@ -19,6 +19,9 @@ use crate::state::DeviceState;
 /// Every class this version knows, ascending by number.
 pub const ALL: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
 
+/// The number of the coverage class, whose devices witness for one another, leased or not.
+pub const COVERAGE: u8 = 2;
+
 /// A class of proof.
 pub trait Class: Sync {
     /// Its number in leases and device records.

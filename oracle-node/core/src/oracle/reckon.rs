@@ -25,7 +25,7 @@ const QUESTIONS_MAX: usize = 16;
 /// An S to compute F over.
 #[derive(Debug)]
 pub(super) struct Task {
-    set: EpochSet,
+    pub(super) set: EpochSet,
     waiting: BTreeSet<[u8; 32]>,
     since: u64,
 }
@@ -39,7 +39,7 @@ pub(super) struct Reckoned {
 }
 
 /// What became of an attempt.
-enum Attempt {
+pub(super) enum Attempt {
     Done(Box<Reckoned>),
     /// More content, the snapshot, or Σ is needed.
     Waiting(BTreeSet<[u8; 32]>),
@@ -55,6 +55,7 @@ impl Round {
         }
         match self.draft.take() {
             None => self.begin_draft(ctx),
+            Some(draft) if self.has_overdrawn(&draft.set) => self.begin_draft_now(ctx),
             Some(draft) if draft.waiting.iter().all(|id| self.blobs.contains_key(id)) => self.finish_draft(ctx, draft),
             Some(draft) if ctx.now >= draft.since.saturating_add(patience(ctx)) => self.exclude(ctx, draft),
             Some(draft) => self.draft = Some(draft),
@@ -71,12 +72,17 @@ impl Round {
         if self.statements.len() < ctx.desk.addresses.len() && ctx.now < begin_at {
             return;
         }
-        let included = |excluded: &BTreeSet<u32>, member: &u32| !excluded.contains(member);
-        if self.statements.keys().filter(|member| included(&self.excluded, member)).count() < quorum {
+        let affordable = self.statements.values().filter(|statement| !self.overdrawn.contains(&*statement.value));
+        let affordable: Vec<Statement> = affordable.cloned().collect();
+        if affordable.iter().filter(|statement| !self.excluded.contains(&statement.member)).count() < quorum {
             self.excluded.clear();
         }
-        let chosen = self.statements.iter().filter(|(member, _)| included(&self.excluded, member));
-        let chosen: Vec<Statement> = chosen.map(|(_, statement)| statement.clone()).collect();
+        let chosen: Vec<Statement> =
+            affordable.into_iter().filter(|statement| !self.excluded.contains(&statement.member)).collect();
+        if chosen.len() < quorum {
+            self.draft_at = Some(ctx.now.saturating_add(patience(ctx)));
+            return;
+        }
         let (term, policy) = (&ctx.desk.term, &ctx.desk.policy);
         let known = |slot| Some((slot, ctx.beacon.certificate(slot)?));
         let certificates: BTreeMap<u64, [u8; 48]> =
@@ -105,6 +111,7 @@ impl Round {
                 draft.waiting = ids;
                 self.draft = Some(draft);
             }
+            Attempt::Wrong(_) if self.has_overdrawn(&draft.set) => self.begin_draft_now(ctx),
             Attempt::Wrong(why) => {
                 self.drafted = true;
                 ctx.note("draft_refused", format!("epoch {}: own proposal cannot be computed: {why}", self.epoch));
@@ -151,9 +158,10 @@ impl Round {
 
     /// Judges every proposal that can be judged.
     pub(super) fn answer(&mut self, ctx: &mut Ctx<'_>) {
-        let ready = |task: &Task, blobs: &crate::effect::Blobs| task.waiting.iter().all(|id| blobs.contains_key(id));
+        let ready =
+            |task: &Task| task.waiting.iter().all(|id| self.blobs.contains_key(id)) || self.has_overdrawn(&task.set);
         let values: Vec<B256> =
-            self.questions.iter().filter(|(_, task)| ready(task, &self.blobs)).map(|(value, _)| *value).collect();
+            self.questions.iter().filter(|(_, task)| ready(task)).map(|(value, _)| *value).collect();
         for value in values {
             let Some(mut task) = self.questions.remove(&value) else { continue };
             match self.reckon(ctx, &task.set) {
@@ -207,12 +215,16 @@ impl Round {
     }
 
     /// One attempt to compute F over `set`.
-    fn reckon(&mut self, ctx: &Ctx<'_>, set: &EpochSet) -> Attempt {
+    fn reckon(&mut self, ctx: &mut Ctx<'_>, set: &EpochSet) -> Attempt {
         let (Some(state), Some(snapshot)) = (ctx.state, ctx.snapshot) else { return Attempt::Waiting(BTreeSet::new()) };
         let bodies = match self.bodies_of(set) {
             Ok(bodies) => bodies,
             Err(attempt) => return attempt,
         };
+        self.find_overdrawn(ctx, &bodies);
+        if self.has_overdrawn(set) {
+            return Attempt::Wrong("an author lists more bytes of buckets than it may".into());
+        }
         let beacons = set.beacon_map();
         let known = beacons.iter().filter(|(slot, beacon)| ctx.beacon.certificate(**slot) == Some(**beacon));
         self.verified.extend(known.map(|(slot, beacon)| beacon_fact(*slot, beacon)));
@@ -243,7 +255,7 @@ impl Round {
     }
 
     /// The bodies of S: those received with their statements, else out of fetched content.
-    fn bodies_of(&self, set: &EpochSet) -> Result<Bodies, Attempt> {
+    pub(super) fn bodies_of(&self, set: &EpochSet) -> Result<Bodies, Attempt> {
         let (mut bodies, mut missing) = (Bodies::new(), BTreeSet::new());
         if set.observations.len() > limits::MEMBERS_MAX {
             return Err(Attempt::Wrong("more observations than a committee has members".into()));
@@ -266,10 +278,14 @@ impl Round {
         if missing.is_empty() { Ok(bodies) } else { Err(Attempt::Waiting(missing)) }
     }
 
+    /// What is being worked at.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.draft.iter().chain(self.questions.values())
+    }
+
     /// Everything that some task waits for.
     pub(super) fn waiting(&self) -> BTreeSet<[u8; 32]> {
-        let tasks = self.draft.iter().chain(self.questions.values());
-        tasks.flat_map(|task| &task.waiting).filter(|id| !self.blobs.contains_key(*id)).copied().collect()
+        self.tasks().flat_map(|task| &task.waiting).filter(|id| !self.blobs.contains_key(*id)).copied().collect()
     }
 
     /// Asks for content: first those who list it, later (see [`Round::refetch`]) everybody.
@@ -296,14 +312,6 @@ impl Round {
         self.fetch_at = if waiting.is_empty() { u64::MAX } else { ctx.now.saturating_add(patience(ctx)) };
         let holders = ctx.desk.others();
         send_fetch(ctx, &waiting, &holders);
-    }
-
-    /// Content arrived: kept if anything waits for it.
-    pub(super) fn on_content(&mut self, contents: &[Content]) {
-        let waiting = self.waiting();
-        for content in contents.iter().filter(|content| waiting.contains(&content.id)) {
-            self.blobs.insert(content.id, content.clone());
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::desk::{Ctx, Desk};
 use super::journal::{self, OBSERVATION, Own};
 use super::reckon::{Reckoned, Task};
 use super::seal::Seal;
+use crate::collect;
 use crate::effect::{Blobs, Bodies, Content, Effect, Journal};
 use crate::fault::FaultProof;
 use crate::limits;
@@ -30,6 +31,7 @@ pub(super) struct Round {
     /// When to ask for the own buckets; later than `opens_at` while others may have decided already.
     pub(super) observe_at: u64,
     asked: bool,
+    has_snapshot: bool,
     pub(super) own: Option<Own>,
     resend_at: u64,
     /// What [`report::compute_trusting`] need not check again.
@@ -44,6 +46,10 @@ pub(super) struct Round {
     /// When a draft may be begun (again).
     pub(super) draft_at: Option<u64>,
     pub(super) excluded: BTreeSet<u32>,
+    /// Bodies whose author lists more than it may (`budget`).
+    pub(super) overdrawn: BTreeSet<[u8; 32]>,
+    /// Bytes fetched since the authors' budgets were looked at.
+    pub(super) fetched_bytes: usize,
     pub(super) questions: BTreeMap<B256, Task>,
     pub(super) fetch_at: u64,
     pub(super) results: BTreeMap<B256, Reckoned>,
@@ -66,6 +72,7 @@ impl Round {
             opens_at,
             observe_at: opens_at,
             asked: false,
+            has_snapshot: false,
             own: None,
             resend_at: 0,
             verified: BTreeSet::new(),
@@ -78,6 +85,8 @@ impl Round {
             drafted: false,
             draft_at: None,
             excluded: BTreeSet::new(),
+            overdrawn: BTreeSet::new(),
+            fetched_bytes: 0,
             questions: BTreeMap::new(),
             fetch_at: u64::MAX,
             results: BTreeMap::new(),
@@ -223,13 +232,11 @@ impl Round {
             let actions = self.qbft.as_mut().map(|qbft| qbft.on_tick(ctx.now));
             self.act(ctx, actions.unwrap_or_default());
         }
-        if self.decided.is_none() && !self.asked && ctx.now >= self.observe_at {
-            self.asked = true;
-            ctx.out.push(Effect::Observe { epoch: self.epoch });
-        }
+        self.observe(ctx);
         if self.resends() && ctx.now >= self.resend_at {
             self.say_observation(ctx);
         }
+        self.check_budgets(ctx);
         self.draft(ctx);
         self.answer(ctx);
         self.refetch(ctx);
@@ -237,6 +244,17 @@ impl Round {
             self.seal.sign(ctx, digest);
         }
         self.seal.on_tick(ctx);
+    }
+
+    /// Asks for the own buckets, of the devices that the snapshot says it is about.
+    fn observe(&mut self, ctx: &mut Ctx<'_>) {
+        self.has_snapshot = ctx.snapshot.is_some();
+        let due = self.decided.is_none() && !self.asked && ctx.now >= self.observe_at;
+        if let Some(snapshot) = ctx.snapshot.filter(|_| due) {
+            self.asked = true;
+            let devices = collect::observed_devices(snapshot, &ctx.desk.term, ctx.desk.stream);
+            ctx.out.push(Effect::Observe { epoch: self.epoch, devices });
+        }
     }
 
     fn start(&mut self, ctx: &mut Ctx<'_>) {
@@ -270,7 +288,7 @@ impl Round {
         let times = [
             self.qbft.as_ref().filter(|_| !self.started).map(|_| self.opens_at),
             self.qbft.as_ref().and_then(Qbft::next_wakeup),
-            (undecided && !self.asked).then_some(self.observe_at),
+            (undecided && !self.asked && self.has_snapshot).then_some(self.observe_at),
             self.resends().then_some(self.resend_at),
             self.draft_at.filter(|_| !self.drafted && self.qbft.as_ref().is_some_and(Qbft::wants_candidate)),
             (!self.waiting().is_empty()).then_some(self.fetch_at),

@@ -128,7 +128,7 @@ impl Running {
     pub(super) fn on_message(&mut self, now: u64, from: u32, message: &Message, bytes: usize, out: &mut Vec<Effect>) {
         match message {
             Message::BeaconPartial(member, slot, partial) => {
-                out.extend(self.beacon.on_partial(now, *member, *slot, partial));
+                out.extend(self.beacon.on_partial(now, from, *member, *slot, partial));
             }
             Message::Beacon(slot, certificate) => out.extend(self.beacon.on_certificate(now, *slot, certificate)),
             _ => {
@@ -160,7 +160,9 @@ impl Running {
             Message::Observation(statement, body) => {
                 self.with(epoch, now, out, |round, ctx| round.on_observation(ctx, statement, body));
             }
-            Message::Partial(signed) => self.with(epoch, now, out, |round, ctx| round.seal.on_partial(ctx, signed)),
+            Message::Partial(signed) => {
+                self.with(epoch, now, out, |round, ctx| round.seal.on_partial(ctx, from, signed))
+            }
             Message::Certified(certified) => {
                 self.with(epoch, now, out, |round, ctx| {
                     // Certified elsewhere and undecided here: this member is behind.

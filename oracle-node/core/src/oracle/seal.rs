@@ -21,8 +21,8 @@ pub(super) struct Seal {
     own: Option<SignedPartial>,
     digest: Option<B256>,
     partials: Partials,
-    /// First statement of each member, with partials that came before the decision.
-    said: BTreeMap<u32, Vec<SignedPartial>>,
+    /// By member, what each peer first handed over in its name: a relay may have swapped the partial.
+    said: BTreeMap<u32, BTreeMap<u32, SignedPartial>>,
     certified: Option<Certified>,
     /// A certificate that came before the decision.
     early: Option<Certified>,
@@ -30,9 +30,6 @@ pub(super) struct Seal {
     resend_at: u64,
     helped_at: Option<u64>,
 }
-
-/// Partials kept in one member's name before the decision.
-const EARLY_MAX: usize = 3;
 
 impl Seal {
     /// Takes back what was signed and certified.
@@ -84,8 +81,8 @@ impl Seal {
             ctx.out.push(Effect::Broadcast(Message::Partial(own).encode()));
         }
         self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms);
-        for early in core::mem::take(&mut self.said).into_values().flatten() {
-            self.take(ctx, &early);
+        for (from, early) in core::mem::take(&mut self.said).into_values().flatten() {
+            self.take(ctx, from, &early);
         }
         if let Some(early) = self.early.take() {
             self.on_certified(ctx, &early);
@@ -103,8 +100,8 @@ impl Seal {
         self.own = Some(own);
     }
 
-    /// Takes a member's partial; one that comes before the decision waits.
-    pub(super) fn on_partial(&mut self, ctx: &mut Ctx<'_>, signed: &SignedPartial) {
+    /// Takes a member's partial from the hands of `from`; one that comes before the decision waits.
+    pub(super) fn on_partial(&mut self, ctx: &mut Ctx<'_>, from: u32, signed: &SignedPartial) {
         let statement = &signed.statement;
         let fits =
             statement.instance == self.instance && statement.phase() == Some(Phase::Partial) && statement.view == 0;
@@ -118,22 +115,20 @@ impl Seal {
             return;
         }
         let kept = self.said.entry(statement.member).or_default();
-        if let Some(first) = kept.first().filter(|first| first.statement.value != statement.value) {
+        if let Some(first) = kept.values().next().filter(|first| first.statement.value != statement.value) {
             let proof = FaultProof { a: first.statement.clone(), b: statement.clone() };
             return ctx.accuse(&proof);
         }
-        if kept.len() < EARLY_MAX && !kept.contains(signed) {
-            kept.push(signed.clone());
-        }
+        kept.entry(from).or_insert_with(|| signed.clone());
         if self.digest.is_some() {
-            self.take(ctx, signed);
+            self.take(ctx, from, signed);
             self.recover(ctx);
         }
     }
 
-    fn take(&mut self, ctx: &mut Ctx<'_>, signed: &SignedPartial) {
+    fn take(&mut self, ctx: &mut Ctx<'_>, from: u32, signed: &SignedPartial) {
         let Some(digest) = self.digest.filter(|digest| *digest == signed.statement.value()) else { return };
-        let refused = self.partials.add(&ctx.desk.sharing, &digest.0, signed.statement.member, &signed.partial);
+        let refused = self.partials.add(&ctx.desk.sharing, &digest.0, from, signed.statement.member, &signed.partial);
         if let Some(member) = refused {
             self.blame(ctx, &[member]);
         }

@@ -21,6 +21,7 @@ pub struct History {
     next: u64,
     /// Epochs below this are not kept.
     floor: u64,
+    /// By the first epoch that each holds for; it holds until the next one's, the last until `next`.
     snapshots: BTreeMap<u64, Arc<Snapshot>>,
 }
 
@@ -45,7 +46,12 @@ impl History {
     /// Keeps no snapshots of epochs below this: they are over.
     pub fn skip_before(&mut self, epoch: u64) {
         self.floor = self.floor.max(epoch);
-        self.snapshots = self.snapshots.split_off(&self.floor);
+        let kept = self.snapshots.split_off(&self.floor);
+        let before = core::mem::replace(&mut self.snapshots, kept);
+        // The last one before may hold for the floor, too.
+        if let Some((_, snapshot)) = before.into_iter().next_back().filter(|_| self.floor < self.next) {
+            self.snapshots.entry(self.floor).or_insert(snapshot);
+        }
     }
 
     /// Applies the next finalized block; gives the epochs whose snapshots became known by it.
@@ -65,20 +71,20 @@ impl History {
         from..self.next
     }
 
-    /// Fixes the snapshots of all epochs whose cut-off lies before `timestamp` as the registry stands.
+    /// Fixes the snapshots of all epochs whose cut-off lies before `timestamp` as the registry stands: one entry for them
+    /// all, however far the block's time has leapt.
     fn fix(&mut self, term: &Term, timestamp: u64) {
         let later_than = timestamp.saturating_mul(1_000);
-        let mut shared: Option<Arc<Snapshot>> = None;
-        while let Some(start) = term.epoch_start(self.next) {
-            if start.saturating_sub(self.lag_ms) >= later_than {
-                break;
-            }
-            if self.next >= self.floor {
-                let snapshot = shared.get_or_insert_with(|| Arc::new(self.registry.snapshot()));
-                self.snapshots.insert(self.next, Arc::clone(snapshot));
-            }
-            self.next = self.next.saturating_add(1);
+        let past = later_than.saturating_add(self.lag_ms).saturating_sub(term.genesis_ms.unwrap_or(u64::MAX));
+        // An epoch's start less L is never below zero: a block at time zero fixes nothing.
+        let until = if later_than == 0 || term.epoch_ms == 0 { 0 } else { past.div_ceil(term.epoch_ms) };
+        if until <= self.next {
+            return;
         }
+        if until > self.floor {
+            self.snapshots.insert(self.next.max(self.floor), Arc::new(self.registry.snapshot()));
+        }
+        self.next = until;
     }
 
     /// Folds the early blocks again, now that genesis is known and with it every cut-off.
@@ -108,12 +114,17 @@ impl History {
     /// The snapshot of an epoch, once known and unless skipped.
     #[must_use]
     pub fn snapshot(&self, epoch: u64) -> Option<&Snapshot> {
-        self.snapshots.get(&epoch).map(Arc::as_ref)
+        self.shared(epoch).map(Arc::as_ref)
+    }
+
+    fn shared(&self, epoch: u64) -> Option<&Arc<Snapshot>> {
+        let known = epoch >= self.floor && epoch < self.next;
+        self.snapshots.range(..=epoch).next_back().filter(|_| known).map(|(_, snapshot)| snapshot)
     }
 
     /// Takes the snapshot of an epoch out, once known; those of earlier epochs are dropped.
     pub fn take_snapshot(&mut self, epoch: u64) -> Option<Snapshot> {
-        let snapshot = self.snapshots.remove(&epoch)?;
+        let snapshot = Arc::clone(self.shared(epoch)?);
         self.skip_before(epoch.saturating_add(1));
         Some(Arc::unwrap_or_clone(snapshot))
     }

@@ -202,3 +202,16 @@ fn taken_or_skipped_snapshots_are_not_kept() {
     assert_eq!(history.apply(block(5, 300), &[]), 6..16);
     assert!(history.snapshot(8).is_none() && history.snapshot(9).is_some());
 }
+
+#[test]
+fn a_block_from_the_far_future_is_applied_at_once() {
+    let (mut history, _) = history(150, &[100, 110, 145]);
+    let far = u64::MAX / 1_000;
+    history.apply(block(4, far), &[]);
+    assert!(history.next_epoch() > 1 << 50, "{}", history.next_epoch());
+    let last = history.next_epoch() - 1;
+    assert_eq!([0, 1 << 40, last].map(|epoch| history.snapshot(epoch).unwrap().block.number), [3; 3]);
+    assert!(history.snapshot(last + 1).is_none());
+    assert_eq!(history.take_snapshot(1 << 40).unwrap().block.number, 3);
+    assert!(history.snapshot(1 << 40).is_none() && history.snapshot((1 << 40) + 1).is_some());
+}

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EpochInput, ReportError, invalid};
 use crate::effect::{Blobs, Bodies};
-use crate::limits;
 use crate::observation::{Body, Bucket, Fork, MARK_IN_TIME, MARK_LATE, blob_hash};
+use crate::policy::Policy;
 use crate::registry::Snapshot;
-use crate::wire;
+use crate::term::Term;
+use crate::{collect, limits, wire};
 
 /// An item as observations list it: class, slot, boot, sequence, evidence id.
 pub(super) type Listing = (u8, u64, u32, u64, [u8; 32]);
@@ -28,7 +29,7 @@ pub(super) struct Listed {
     pub(super) messages: u64,
 }
 
-/// What S lists of all devices of the snapshot.
+/// What S lists of all observed devices.
 pub(super) struct Tally {
     pub(super) devices: BTreeMap<u64, Listed>,
     /// Hashes of the buckets that were read.
@@ -61,30 +62,75 @@ pub fn listers(bodies: &Bodies, blobs: &Blobs, ids: &BTreeSet<[u8; 32]>) -> BTre
 }
 
 impl Tally {
-    /// Reads every bucket of every device of the snapshot.
+    /// Reads every bucket of every observed device.
     pub(super) fn of(input: &EpochInput<'_>) -> Result<Self, ReportError> {
-        let by_device = buckets_by_device(input)?;
+        let observed = collect::observed_devices(input.snapshot, input.term, input.stream);
+        let by_device = buckets_by_device(input, &observed)?;
+        let mut sizes: BTreeMap<[u8; 32], usize> = BTreeMap::new();
         let mut missing = BTreeSet::new();
         let mut tally = Self { devices: BTreeMap::new(), blobs: BTreeSet::new() };
         for (device, hashes) in &by_device {
             let mut read_ones: Vec<(u32, Bucket)> = Vec::new();
             for (hash, members) in hashes {
                 match read(input.blobs, *device, hash) {
-                    Ok(Some(bucket)) => read_ones.push((*members, bucket)),
                     // A malformed bucket is its author's loss: it lists nothing.
-                    Ok(None) => {}
+                    Ok(bucket) => {
+                        sizes.insert(*hash, input.blobs.get(hash).map_or(0, |content| content.bytes.len()));
+                        read_ones.extend(bucket.map(|bucket| (*members, bucket)));
+                    }
                     Err(Absent) => drop(missing.insert(*hash)),
                 }
                 tally.blobs.insert(*hash);
             }
             tally.devices.insert(*device, listed(&read_ones, input.term.f()));
         }
+        // More content only adds to a sum: who is over without the missing pieces is over with them.
+        let budget = collect::author_bytes(input.policy, observed.len());
+        let size = |hash: &[u8; 32]| sizes.get(hash).copied().unwrap_or(0);
+        let authors = input.observations.iter().filter_map(|s| Some((s.member, input.bodies.get(&s.member)?)));
+        if let Some(member) = over(authors, &observed, budget, size).first() {
+            return invalid(format!("the buckets of member {member} are above the {budget} bytes of an author"));
+        }
         if missing.is_empty() { Ok(tally) } else { Err(ReportError::Missing(missing.into_iter().collect())) }
     }
 }
 
-/// Per device of the snapshot: the bucket hashes that bodies give, and how many give each.
-fn buckets_by_device(input: &EpochInput<'_>) -> Result<BTreeMap<u64, BTreeMap<[u8; 32], u32>>, ReportError> {
+/// The authors among `bodies` whose buckets, as far as `blobs` holds them, are together above
+/// [`collect::author_bytes`]: an S with one of them is invalid. The blobs must be those of their hashes.
+#[must_use]
+pub fn overdrawn(
+    snapshot: &Snapshot,
+    term: &Term,
+    policy: &Policy,
+    stream: u32,
+    bodies: &Bodies,
+    blobs: &Blobs,
+) -> BTreeSet<u32> {
+    let observed = collect::observed_devices(snapshot, term, stream);
+    let size = |hash: &[u8; 32]| blobs.get(hash).filter(|blob| blob.class == 0).map_or(0, |blob| blob.bytes.len());
+    let authors = bodies.iter().map(|(member, body)| (*member, body));
+    over(authors, &observed, collect::author_bytes(policy, observed.len()), size)
+}
+
+/// Authors whose buckets of observed devices are together above the budget.
+fn over<'a>(
+    authors: impl Iterator<Item = (u32, &'a Body)>,
+    observed: &BTreeMap<u64, u8>,
+    budget: usize,
+    size: impl Fn(&[u8; 32]) -> usize,
+) -> BTreeSet<u32> {
+    let listed = |body: &Body| {
+        let buckets = body.buckets.iter().filter(|(device, _)| observed.contains_key(device));
+        buckets.fold(0usize, |sum, (_, hash)| sum.saturating_add(size(hash)))
+    };
+    authors.filter(|(_, body)| listed(body) > budget).map(|(member, _)| member).collect()
+}
+
+/// Per observed device: the bucket hashes that bodies give, and how many give each.
+fn buckets_by_device(
+    input: &EpochInput<'_>,
+    observed: &BTreeMap<u64, u8>,
+) -> Result<BTreeMap<u64, BTreeMap<[u8; 32], u32>>, ReportError> {
     let absent = input.observations.iter().filter(|s| !input.bodies.contains_key(&s.member));
     let absent: Vec<[u8; 32]> = absent.map(|statement| *statement.value).collect();
     if !absent.is_empty() {
@@ -96,16 +142,12 @@ fn buckets_by_device(input: &EpochInput<'_>) -> Result<BTreeMap<u64, BTreeMap<[u
         if body.hash() != *statement.value || !check_body(body, input.epoch) {
             return invalid(format!("body of member {} is not the one it signed, or malformed", statement.member));
         }
-        for (device, hash) in body.buckets.iter().filter(|(device, _)| known(input.snapshot, *device)) {
+        for (device, hash) in body.buckets.iter().filter(|(device, _)| observed.contains_key(device)) {
             let members = by_device.entry(*device).or_default().entry(**hash).or_default();
             *members = members.saturating_add(1);
         }
     }
     Ok(by_device)
-}
-
-fn known(snapshot: &Snapshot, device: u64) -> bool {
-    snapshot.devices.contains_key(&device)
 }
 
 /// The bytes of a hash are not there (or are not of that hash).

@@ -14,7 +14,7 @@ use oracle_core::typed::{Kind, MemberKey, Scope};
 use oracle_core::wire::{Message, RoundChange, Statement};
 
 use crate::dice::Dice;
-use crate::given::{buckets, member_key, policy, snapshot};
+use crate::given::{buckets, fatten, member_key, policy, snapshot};
 
 /// What one run is like.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct Climate {
     pub(crate) dies: Option<u64>,
     /// Member 0 falsifies its observations, and some of its messages arrive spoiled.
     pub(crate) liar: bool,
+    /// Member 1 lists buckets far beyond what the policy lets a device send.
+    pub(crate) hog: bool,
     /// Whether a dying process loses its last writes (a planted fault).
     pub(crate) unsynced: bool,
 }
@@ -73,6 +75,10 @@ pub(crate) struct Committee {
     pub(crate) crashes: u64,
     pub(crate) steps: u64,
     pub(crate) round_changes: u64,
+    /// Members that took part in certified reports, as a bit map, by epoch.
+    pub(crate) participation: BTreeMap<u64, u64>,
+    /// Codes of the notes that were made.
+    pub(crate) notes: BTreeSet<&'static str>,
     incidents: Vec<String>,
 }
 
@@ -112,6 +118,8 @@ impl Committee {
             crashes: 0,
             steps: 0,
             round_changes: 0,
+            participation: BTreeMap::new(),
+            notes: BTreeSet::new(),
             incidents: Vec::new(),
         };
         for index in 0..n {
@@ -263,8 +271,12 @@ impl Committee {
                 self.after(delay, Event::Input(to as usize, self.lives[to as usize], input));
             }
             Effect::Fetch { ids, holders } => self.fetch(from, &ids, &holders),
-            Effect::Observe { epoch } => {
-                let input = Input::Observed { epoch, buckets: buckets(from, epoch), receipts_root: [from as u8; 32] };
+            Effect::Observe { epoch, .. } => {
+                let mut buckets = buckets(from, epoch);
+                if from == 1 && self.climate.hog {
+                    fatten(&mut buckets);
+                }
+                let input = Input::Observed { epoch, buckets, receipts_root: [from as u8; 32] };
                 let delay = 1 + self.dice.below(30);
                 self.after(delay, Event::Input(from, self.lives[from], input));
             }
@@ -275,6 +287,7 @@ impl Committee {
                 let digest = header_digest(&self.term, &report.header);
                 let by = self.certified.entry(report.instance.epoch).or_default();
                 by.insert(from, digest);
+                self.participation.insert(report.instance.epoch, report.header.participation.saturating_to());
                 if by.values().collect::<BTreeSet<_>>().len() > 1 {
                     self.incidents.push(format!("two certified reports of epoch {}", report.instance.epoch));
                 }
@@ -283,6 +296,7 @@ impl Committee {
             Effect::Note { code: "fault_proof" | "draft_refused" | "sign_once_refused" | "proposal_differs", text } => {
                 self.incidents.push(format!("process {from}: {text}"));
             }
+            Effect::Note { code, .. } => drop(self.notes.insert(code)),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use crate::committee::{Climate, Committee};
 use crate::seeds;
 
 const FAIR: Climate =
-    Climate { n: 4, epochs: 3, loss: 0, crashes: 0, away: None, dies: None, liar: false, unsynced: false };
+    Climate { n: 4, epochs: 3, loss: 0, crashes: 0, away: None, dies: None, liar: false, hog: false, unsynced: false };
 
 fn survive(name: &str, climate: Climate, runs: u64) {
     let seeds = seeds(runs);
@@ -38,6 +38,15 @@ fn epochs_with_loss_and_crashes() {
 #[test]
 fn epochs_with_a_liar() {
     survive("epochs_with_a_liar", Climate { liar: true, loss: 20, crashes: 30, ..FAIR }, 6);
+}
+
+#[test]
+fn an_author_of_too_many_bytes_is_left_out_and_named() {
+    let mut committee = Committee::new(Climate { hog: true, ..FAIR }, 1);
+    assert_eq!(committee.run(), [""; 0]);
+    assert!(committee.notes.contains("over_budget"), "{:?}", committee.notes);
+    assert!(committee.participation.len() >= 3);
+    assert!(committee.participation.values().all(|members| members & 2 == 0), "{:?}", committee.participation);
 }
 
 #[test]

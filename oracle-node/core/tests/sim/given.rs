@@ -13,7 +13,7 @@ pub(crate) fn member_key(member: u32) -> MemberKey {
     MemberKey::from_bytes(&[byte; 32]).expect("a small scalar is a valid key")
 }
 
-/// Three devices, no lease: agreement does not care what is paid.
+/// Three devices that may witness, no lease: agreement does not care what is paid.
 pub(crate) fn snapshot(epoch: u64) -> Snapshot {
     let device = |token: u64| DeviceRecord {
         owner: Address::ZERO,
@@ -21,7 +21,7 @@ pub(crate) fn snapshot(epoch: u64) -> Snapshot {
         active: true,
         proof: [0; 64],
         location: [0; 32],
-        class: 1,
+        class: 2,
     };
     let block = Block { number: epoch + 1, hash: B256::repeat_byte(epoch as u8), timestamp: 1_700_000_000 + epoch };
     Snapshot { block, devices: (1..=3).map(|token| (token, device(token))).collect(), leases: BTreeMap::new() }
@@ -31,6 +31,13 @@ pub(crate) fn snapshot(epoch: u64) -> Snapshot {
 pub(crate) fn buckets(process: usize, epoch: u64) -> BTreeMap<u64, Bucket> {
     let held = |device: u64| vec![(1, epoch * 10, epoch * 10 + device + process as u64)];
     (1..=3).map(|device| (device, Bucket { device, held: held(device), marks: vec![], forks: vec![] })).collect()
+}
+
+/// About 300 kB for each device: well formed, and together more than three devices can say.
+pub(crate) fn fatten(buckets: &mut BTreeMap<u64, Bucket>) {
+    for bucket in buckets.values_mut() {
+        bucket.held = (0..16_000).map(|run| (u32::MAX, u64::MAX - 2 * run - 1, u64::MAX - 2 * run - 1)).rev().collect();
+    }
 }
 
 pub(crate) fn policy() -> Policy {

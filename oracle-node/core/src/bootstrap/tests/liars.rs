@@ -143,3 +143,32 @@ fn one_digest_per_instance_for_ever() {
     assert!(restarted.sign(&context, &shares[1], CONFIRMATION, second).is_none());
     assert_eq!(restarted.sign(&context, &shares[1], CONFIRMATION, first).unwrap().partial, signed.partial);
 }
+
+#[test]
+fn a_proposal_that_its_leader_has_not_signed_is_not_judged() {
+    let mut net = Net::new(4, 6, CALM);
+    net.relay = Box::new(|_, _, to, message| {
+        if let (3, Message::Proposal(proposal)) = (to, &mut *message) {
+            proposal.statement.signature.0[7] ^= 1;
+        }
+        // Member 3 has no logs of its own to judge by, and hears of no decision.
+        to != 3 || !matches!(message, Message::DkgLog(_) | Message::Decided(_) | Message::Vote(_))
+    });
+    net.boot_all();
+    net.run(5_000, |_| false);
+    assert!(net.running(0).keys().is_some(), "the others go on");
+    assert_eq!(net.running(3).generation.judged(), 0);
+}
+
+#[test]
+fn a_term_that_cannot_run_is_refused_once_and_clearly() {
+    let mut net = Net::new(4, 7, CALM);
+    net.term.slot_ms = 1_500;
+    net.boot_all();
+    net.run(5_000, |_| false);
+    for node in &net.nodes {
+        assert_eq!(node.notes.len(), 1, "{:?}", node.notes);
+        assert!(node.notes.iter().all(|(code, text)| *code == "term_refused" && text.contains("1500 ms")));
+        assert!(node.disk.is_empty());
+    }
+}
