@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         assert!(parsed(|_| {}).is_ok());
-        let cases: [(fn(&mut Policy), &str); 8] = [
+        type Case = (fn(&mut Policy), &'static str);
+        let cases: [Case; 8] = [
             (|p| p.coverage.min_witnesses = 0, "coverage.min_witnesses must be above 0"),
             (|p| p.messages_per_device = 0, "messages_per_device must be above 0"),
             (|p| p.view_timeout_ms = 0, "view_timeout_ms must be above 0"),
