@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH=$PWD/node_modules/.bin:$PATH
-contracts="BlsVerifier CommitteeRegistry ReportHub DeviceRegistry LeaseEscrow OperatorStake TestDollar EcdsaVerifier SignatureVerifier7913"
+contracts="BlsVerifier CommitteeRegistry ReportHub DeviceRegistry LeaseEscrow OperatorStake TestDollar EcdsaVerifier SignatureVerifier7913 CommitteeFees"
 
 forge build -q
 out=abi

@@ -3,13 +3,13 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {CommitteeKeys} from "./CommitteeKeys.sol";
 import {IBlsVerifier} from "./interfaces/IBlsVerifier.sol";
+import {ICertificateVerifier} from "./interfaces/ICertificateVerifier.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IStakeSource} from "./interfaces/IStakeSource.sol";
-import {Bls} from "./libraries/Bls.sol";
 import {CodeStore} from "./libraries/CodeStore.sol";
 import {Config, TermConfig} from "./libraries/TermConfig.sol";
 import {Typed} from "./libraries/Typed.sol";
@@ -18,23 +18,10 @@ import {Header, NewKey, Rotation} from "./Types.sol";
 /// @title CommitteeRegistry
 /// @notice Who is in a committee, which group key speaks for it in which epoch, and the EIP-712 domain of it all.
 /// Leaves out: bonds (`OperatorStake`) and reports (`ReportHub`).
-contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
+/// @dev No proxy and no upgrade: another registry is another EIP-712 domain, so a new version starts with new committees,
+/// and certificates of the old one mean nothing to it. Nothing here is ever deleted; terms stay readable for auditors.
+contract CommitteeRegistry is CommitteeKeys, Ownable2Step {
     using SafeCast for uint256;
-
-    struct Term {
-        bytes32 configDigest;
-        // One slot, all that a report needs beside the digest.
-        address key;
-        uint48 fromEpoch;
-        uint48 untilEpoch;
-        bytes32 policyHash;
-        bytes32 shareRoot;
-        uint64 previous;
-        uint32 genesisDelay;
-        uint32 epochSeconds;
-        uint32 slotMs;
-        uint16 members;
-    }
 
     struct Committee {
         uint64 genesis;
@@ -56,23 +43,15 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
 
     /// @notice Seconds by which snapshots lag behind an epoch's start; a rotation needs more than twice that notice.
     uint64 public immutable snapshotLag;
-    /// @notice Gas cap of the pairing, taken from the verifier, whose deployment tested it.
-    uint256 public immutable pairingGas;
     /// @notice Where bonds are looked up; zero = none needed.
     IStakeSource public stake;
-
     mapping(uint64 committee => Committee) private _committees;
-    mapping(uint64 committee => mapping(uint64 term => Term)) private _terms;
     mapping(uint64 committee => mapping(address member => MemberKeys)) private _registered;
-    /// @dev Index + 1.
-    mapping(uint64 committee => mapping(uint64 term => mapping(address member => uint256))) private _index;
-    mapping(uint64 committee => mapping(uint64 term => mapping(bytes32 shareRoot => bool))) private _usedRoots;
 
     /// @param owner_ Governance; a timelock in production.
-    /// @param verifier A deployed `BlsVerifier`.
+    /// @param verifier A deployed `BlsVerifier`; zero on a chain without EIP-2537, where other schemes serve.
     /// @param snapshotLag_ Seconds, the policy's snapshot lag L.
-    constructor(address owner_, IBlsVerifier verifier, uint64 snapshotLag_) EIP712("Plumbline", "1") Ownable(owner_) {
-        pairingGas = verifier.pairingGas();
+    constructor(address owner_, IBlsVerifier verifier, uint64 snapshotLag_) CommitteeKeys(verifier) Ownable(owner_) {
         snapshotLag = snapshotLag_;
     }
 
@@ -80,6 +59,12 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
     function setStake(IStakeSource stake_) external onlyOwner {
         stake = stake_;
         emit StakeSourceSet(address(stake_));
+    }
+
+    /// @notice Allows or forbids a scheme for terms activated from now on; a term keeps the one it has. Governance only.
+    function setScheme(ICertificateVerifier scheme, bool allowed) external onlyOwner {
+        schemes[scheme] = allowed;
+        emit SchemeSet(address(scheme), allowed);
     }
 
     /// @inheritdoc ICommitteeRegistry
@@ -107,8 +92,10 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
         if (members.length < MIN_MEMBERS || members.length > MAX_MEMBERS) revert BadSettings();
         if (policyHash == 0 || epochSeconds == 0 || slotMs == 0) revert BadSettings();
         c.latestTerm = term;
+        _terms[committee][term].under = c.activeTerm;
+        // Every field is set in the lines that follow.
         // slither-disable-next-line uninitialized-local
-        Config memory config; // all fields follow
+        Config memory config;
         (config.chainId, config.registry) = (block.chainid, address(this));
         (config.committee, config.term) = (committee, term);
         config.members = members;
@@ -160,7 +147,11 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
         bytes32 baseHeader,
         NewKey calldata next
     ) external onlyOwner {
+        // A proposal that waited while the old committee rotated after all is stale: it speaks of another hand-over.
+        (uint64 under, uint64 active) = (_configured(committee, newTerm).under, _committees[committee].activeTerm);
+        if (under != active) revert StaleProposal(newTerm, under, active);
         _handOver(committee, newTerm, fromEpoch, baseHeader, next);
+        emit RotatedByGovernance(committee, newTerm);
     }
 
     /// @inheritdoc ICommitteeRegistry
@@ -244,6 +235,21 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc ICommitteeRegistry
+    function baseOf(uint64 committee, uint64 term) external view returns (bytes32) {
+        return _terms[committee][term].base;
+    }
+
+    /// @inheritdoc ICommitteeRegistry
+    function isBase(uint64 committee, uint64 term, uint32 stream, bytes32 header, bytes32[] calldata proof)
+        external
+        view
+        returns (bool)
+    {
+        bytes32 base = _terms[committee][term].base;
+        return base != bytes32(0) && MerkleProof.processProofCalldata(proof, Typed.baseLeaf(stream, header)) == base;
+    }
+
+    /// @inheritdoc ICommitteeRegistry
     function isMember(uint64 committee, uint64 term, address account) external view returns (bool) {
         return _index[committee][term][account] != 0;
     }
@@ -324,77 +330,15 @@ contract CommitteeRegistry is ICommitteeRegistry, EIP712, Ownable2Step {
         t.fromEpoch = uint48(fromEpoch);
         t.untilEpoch = type(uint48).max;
         t.previous = oldTerm;
+        t.base = baseHeader;
         c.activeTerm = newTerm;
         emit TermActivated(committee, newTerm, next.groupKey, next.shareRoot, c.genesis);
         emit TermRotated(committee, newTerm, fromEpoch, baseHeader);
-    }
-
-    /// @dev Checks proof of possession and the members' consent, then stores the key.
-    function _accept(uint64 committee, uint64 term, NewKey memory next) private {
-        if (next.groupKey.length != Bls.KEY_BYTES) revert BadKeyLength();
-        Term storage t = _terms[committee][term];
-        bytes32 keyHash = keccak256(next.groupKey);
-        _requireConsent(committee, term, keyHash, next.shareRoot, next.signatures, next.indices);
-        bytes32 confirmation = Typed.keyConfirmation(committee, term, t.configDigest, keyHash, next.shareRoot);
-        _verify(next.groupKey, _hashTypedDataV4(confirmation), next.confirmation);
-        _useShareRoot(committee, term, next.shareRoot);
-        t.key = CodeStore.write(next.groupKey);
-    }
-
-    function _useShareRoot(uint64 committee, uint64 term, bytes32 shareRoot) private {
-        // Once only: an old reshare's signatures must not bring an old root back.
-        if (shareRoot == 0 || _usedRoots[committee][term][shareRoot]) revert ShareRootUsed(shareRoot);
-        _usedRoots[committee][term][shareRoot] = true;
-        _terms[committee][term].shareRoot = shareRoot;
-    }
-
-    /// @dev At least n - f distinct members signed Activation for this key and share root.
-    function _requireConsent(
-        uint64 committee,
-        uint64 term,
-        bytes32 keyHash,
-        bytes32 shareRoot,
-        bytes[] memory signatures,
-        uint32[] memory indices
-    ) private view {
-        Term storage t = _terms[committee][term];
-        uint256 quorum = _quorum(t.members);
-        if (signatures.length < quorum || signatures.length != indices.length) {
-            revert TooFewSignatures(signatures.length, quorum);
-        }
-        bytes32 digest = _hashTypedDataV4(Typed.activation(committee, term, t.configDigest, keyHash, shareRoot));
-        uint256 seen = 0;
-        for (uint256 i = 0; i < signatures.length; ++i) {
-            address signer = ECDSA.recover(digest, signatures[i]);
-            if (_index[committee][term][signer] != uint256(indices[i]) + 1) revert NotMember(signer, indices[i]);
-            uint256 bit = 1 << indices[i];
-            if (seen & bit != 0) revert IndexRepeated(indices[i]);
-            seen |= bit;
-        }
-    }
-
-    function _verify(bytes memory key, bytes32 digest, bytes memory certificate) private view {
-        if (!Bls.verify(key, digest, certificate, pairingGas)) revert BadCertificate();
     }
 
     function _requireStake(address member) private view {
         if (address(stake) == address(0)) return;
         (uint256 bonded, uint256 minimum) = (stake.stakeOf(member), stake.minimumStake());
         if (bonded < minimum) revert StakeTooLow(bonded, minimum);
-    }
-
-    function _configured(uint64 committee, uint64 term) private view returns (Term storage t) {
-        t = _terms[committee][term];
-        if (t.configDigest == 0) revert TermUnknown(committee, term);
-    }
-
-    function _activated(uint64 committee, uint64 term) private view returns (Term storage t) {
-        t = _terms[committee][term];
-        if (t.key == address(0)) revert TermUnknown(committee, term);
-    }
-
-    /// @dev n - f with n >= 3f + 1.
-    function _quorum(uint256 n) private pure returns (uint256) {
-        return n == 0 ? 0 : n - (n - 1) / 3;
     }
 }

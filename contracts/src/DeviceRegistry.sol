@@ -7,11 +7,15 @@ import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IDeviceRegistry, IERC4907} from "./interfaces/IDeviceRegistry.sol";
+import {Endorsed, Endorsements} from "./libraries/Endorsements.sol";
 import {Typed} from "./libraries/Typed.sol";
 
 /// @title DeviceRegistry
 /// @notice Devices as ERC-721 tokens whose use can be rented (ERC-4907), and the keys by which they attest.
 /// Leaves out: prices and money (`LeaseEscrow`); exact places, which are salted commitments here.
+/// @dev No proxy and no upgrade: device numbers, and the statements that prove keys, name this contract. A new version is a
+/// new registry in which owners register their devices again. Tokens are never burned; a revoked key stays revoked,
+/// in every token, for good; a key that was rotated away may come back.
 contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
     struct Use {
         address user;
@@ -34,9 +38,13 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
     mapping(bytes32 thumbprint => uint256 tokenId) public activeKey;
     /// @notice Keys that never count again.
     mapping(bytes32 thumbprint => bool) public revoked;
-    mapping(uint64 committee => mapping(uint64 term => uint64)) private _nextBatch;
+    /// @inheritdoc IDeviceRegistry
+    mapping(uint64 committee => mapping(uint64 term => uint64)) public nextBatch;
+    /// @inheritdoc IDeviceRegistry
+    mapping(bytes32 maker => uint8) public makers;
+    mapping(bytes32 thumbprint => Endorsement) private _endorsements;
 
-    /// @param owner_ Governance; only sets the escrow.
+    /// @param owner_ Governance; sets the escrow and which makers are believed.
     constructor(address owner_, ICommitteeRegistry registry_) ERC721("Plumbline Device", "PLUMB") Ownable(owner_) {
         registry = registry_;
     }
@@ -46,6 +54,14 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
         if (escrow != address(0)) revert AlreadySet();
         escrow = escrow_;
         emit EscrowSet(escrow_);
+    }
+
+    /// @notice Believes a maker's endorsements up to a tier; 0 = none, also of those already stored. Governance only.
+    /// @param maker Thumbprint of the maker's P-256 key.
+    function setMaker(bytes32 maker, uint8 maxTier) external onlyOwner {
+        if (maxTier > 3) revert TierNotBelieved(maker, maxTier);
+        makers[maker] = maxTier;
+        emit MakerSet(maker, maxTier);
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -111,6 +127,22 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
         d.active = false;
         emit DeviceKeyRevoked(tokenId, d.thumbprint);
         d.thumbprint = 0;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function endorse(bytes calldata certificate, bytes calldata makerKey) external {
+        Endorsed memory e = _requireMaker(certificate, makerKey);
+        _requireNewer(e);
+        bytes32 digest = sha256(certificate);
+        _endorsements[e.device] = Endorsement(digest, e.maker, e.issued, e.tier);
+        emit DeviceEndorsed(e.device, e.maker, e.tier, e.issued, digest, certificate);
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function endorsement(uint256 tokenId) external view returns (Endorsement memory e) {
+        Device storage d = _devices[tokenId];
+        e = _endorsements[d.thumbprint];
+        if (!d.active || e.tier > makers[e.maker]) e = Endorsement(0, 0, 0, 0);
     }
 
     /// @inheritdoc IERC4907
@@ -190,11 +222,28 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
         return P256.verify(digest, bytes32(proof[:32]), bytes32(s), bytes32(key[:32]), bytes32(key[32:]));
     }
 
+    /// @dev The certificate's content, if a maker that is believed for its tier signed it.
+    function _requireMaker(bytes calldata certificate, bytes calldata key) private view returns (Endorsed memory e) {
+        bytes calldata signature;
+        (e, signature) = Endorsements.read(certificate);
+        if (key.length != 64 || thumbprint(P_256, key) != e.maker) revert BadKey();
+        if (e.tier > makers[e.maker]) revert TierNotBelieved(e.maker, e.tier);
+        if (!_p256(e.digest, key, signature)) revert BadProof();
+    }
+
+    /// @dev A maker may replace its own word by a later one, another maker's only by a higher tier.
+    function _requireNewer(Endorsed memory e) private view {
+        Endorsement memory old = _endorsements[e.device];
+        if (old.tier == 0 || old.tier > makers[old.maker]) return;
+        bool newer = e.maker == old.maker ? e.issued > old.issued : e.tier > old.tier;
+        if (!newer) revert EndorsementStands(e.device, old.tier);
+    }
+
     /// @dev Uses the batch number up and returns what must be certified.
     function _takeBatch(uint64 committee, uint64 term, uint64 batch, bytes32 listHash) private returns (bytes32) {
-        uint64 next = _nextBatch[committee][term];
+        uint64 next = nextBatch[committee][term];
         if (batch < next) revert StaleBatch(batch, next);
-        _nextBatch[committee][term] = batch + 1;
+        nextBatch[committee][term] = batch + 1;
         return Typed.keyActivation(committee, term, registry.configDigest(committee, term), batch, listHash);
     }
 

@@ -3,23 +3,29 @@ pragma solidity 0.8.37;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
-import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
+import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
 import {ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
 import {IReportHub} from "./interfaces/IReportHub.sol";
 import {LeaseLedger} from "./LeaseLedger.sol";
+import {LeaseOffers} from "./LeaseOffers.sol";
+import {LeaseMath} from "./libraries/LeaseMath.sol";
 
 /// @title LeaseEscrow
-/// @notice Opens, funds and ends leases. The counting of money is in `LeaseLedger`; proofs are `ReportHub`'s. Every
-/// open lease has an exit that anyone may take, and a pause stops new leases and top-ups only.
-contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
+/// @notice Opens, funds and ends leases. The counting of money is in `LeaseLedger`, the checking of offers in
+/// `LeaseOffers`; proofs are `ReportHub`'s. Every open lease has an exit that anyone may take, and a pause stops new
+/// leases and top-ups only.
+/// @dev No proxy and no upgrade: a lease is bound to this code from its opening to its last withdrawal. A new version is
+/// a new escrow beside this one; `pause` then keeps new leases off the old one, and the old ones end here. A closed
+/// lease's storage stays, for whoever wants to see what was paid.
+contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
     using SafeCast for uint256;
+    using SafeERC20 for IERC20;
 
     struct Fees {
         address treasury;
@@ -31,17 +37,14 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
         uint96 minFee;
     }
 
-    bytes32 private constant OFFER_TYPEHASH = keccak256(
-        "Offer(uint256 tokenId,address lessor,address payee,address lessee,address token,uint8 class,uint64 committee,"
-        "uint32 stream,bytes32 policyHash,uint96 pricePerUnit,uint96 maxUnitsPerSecond,uint96 bond,uint16 feeBp,"
-        "uint96 minFee,uint64 start,uint64 end,uint64 nonce,uint64 expiry)"
-    );
     /// @notice Leases a stream may hold at a time, so that a committee can always serve them all.
-    uint256 public constant MAX_STREAM_LEASES = 16_384;
+    uint256 public constant MAX_STREAM_LEASES = LeaseMath.MAX_STREAM_LEASES;
     /// @notice Highest fee of a committee.
-    uint16 public constant MAX_FEE_BP = 2_000;
+    uint16 public constant MAX_FEE_BP = LeaseMath.MAX_FEE_BP;
 
     IDeviceRegistry public immutable devices;
+    /// @notice Checks offers and gives their digests.
+    LeaseOffers public immutable offers;
 
     /// @notice Leases opened so far; ids are 1 to this.
     uint64 public leaseCount;
@@ -49,6 +52,8 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
     mapping(address token => TokenTerms) public tokens;
     /// @notice A committee's treasury and least fee.
     mapping(uint64 committee => Fees) public committees;
+    /// @notice Service levels by policy: four times 32 bits, `below` and `creditBp`.
+    mapping(bytes32 policyHash => uint128) public tiersOf;
     /// @notice Offers used or taken back.
     mapping(address lessor => mapping(uint64 nonce => bool)) public nonceUsed;
     /// @notice Open leases of a stream.
@@ -62,10 +67,10 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
     /// @param grace_ Seconds after a lease's end that a final leaf's epoch must cover, so that late data still counts.
     constructor(address owner_, IReportHub hub_, IDeviceRegistry devices_, uint64 oracleTimeout_, uint64 grace_)
         LeaseLedger(hub_, oracleTimeout_, grace_)
-        EIP712("PlumblineEscrow", "1")
         Ownable(owner_)
     {
         devices = devices_;
+        offers = new LeaseOffers(devices_, registry);
     }
 
     /// @notice Allows or forbids a token for new leases. Plain ERC-20 only: no fee on transfer, no rebasing.
@@ -79,6 +84,22 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
         if (feeBp > MAX_FEE_BP) revert BadSettings();
         committees[committee] = Fees(treasury, feeBp);
         emit CommitteeSet(committee, treasury, feeBp);
+    }
+
+    /// @notice Sets the service levels (at most four) of leases that open under a policy from now on. An open lease keeps
+    /// what was set when it opened. Governance only, like the policy itself.
+    function setTiers(bytes32 policyHash, Tier[] calldata tiers) external onlyOwner {
+        if (tiers.length > 4) revert BadSettings();
+        uint256 packed = 0;
+        for (uint256 i = 0; i < tiers.length; ++i) {
+            (uint256 below, uint256 creditBp) = (tiers[i].below, tiers[i].creditBp);
+            if (below == 0 || below > LeaseMath.BASIS_POINTS || creditBp > LeaseMath.BASIS_POINTS) {
+                revert BadSettings();
+            }
+            packed = (packed << 32) | (below << 16) | creditBp;
+        }
+        tiersOf[policyHash] = uint128(packed);
+        emit TiersSet(policyHash, tiers);
     }
 
     /// @notice Stops new leases and top-ups; claims, closings and withdrawals go on.
@@ -142,8 +163,17 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
     }
 
     /// @inheritdoc ILeaseEscrow
-    function offerDigest(Offer calldata offer) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(OFFER_TYPEHASH, offer)));
+    function offerDigest(Offer calldata offer) external view returns (bytes32) {
+        return offers.digest(offer);
+    }
+
+    /// @inheritdoc IERC5267
+    function eip712Domain()
+        external
+        view
+        returns (bytes1, string memory, string memory, uint256, address, bytes32, uint256[] memory)
+    {
+        return (hex"0f", "PlumblineEscrow", "1", block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
     function _open(Offer calldata offer, bytes calldata signature, uint96 deposit)
@@ -152,11 +182,7 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
         whenNotPaused
         returns (uint64 lease)
     {
-        _checkTerms(offer, deposit);
-        _checkDevice(offer);
-        _checkCommittee(offer);
-        bytes32 digest = offerDigest(offer);
-        if (!SignatureChecker.isValidSignatureNowCalldata(offer.lessor, digest, signature)) revert BadSignature();
+        offers.check(offer, signature, msg.sender, deposit);
         _useNonce(offer.lessor, offer.nonce);
 
         lease = ++leaseCount;
@@ -184,38 +210,6 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
         );
     }
 
-    function _checkTerms(Offer calldata offer, uint96 deposit) private view {
-        TokenTerms storage terms = tokens[offer.token];
-        if (!terms.allowed) revert TokenNotAllowed(offer.token);
-        if (offer.expiry < block.timestamp) revert OfferExpired(offer.expiry);
-        if (offer.lessee != address(0) && offer.lessee != msg.sender) revert NotLessee(msg.sender);
-        if (
-            offer.end <= block.timestamp || offer.end <= offer.start || offer.payee == address(0)
-                || offer.pricePerUnit == 0 || offer.maxUnitsPerSecond == 0
-        ) revert BadOffer();
-        uint16 feeBp = committees[offer.committee].feeBp;
-        if (offer.minFee < terms.minFee || offer.feeBp < feeBp) revert FeeTooLow();
-        if (offer.feeBp > MAX_FEE_BP) revert BadOffer();
-        if (deposit == 0 || deposit < offer.minFee) revert DepositTooLow(deposit, offer.minFee);
-    }
-
-    function _checkDevice(Offer calldata offer) private view {
-        IDeviceRegistry.Device memory d = devices.device(offer.tokenId);
-        if (!d.active) revert DeviceNotActive(offer.tokenId);
-        if (d.lockedUntil > block.timestamp) revert DeviceLeased(offer.tokenId, d.lockedUntil);
-        if (d.class != offer.class) revert BadOffer();
-        if (IERC721(address(devices)).ownerOf(offer.tokenId) != offer.lessor) revert NotOwner(offer.lessor);
-    }
-
-    function _checkCommittee(Offer calldata offer) private view {
-        uint64 term = registry.activeTerm(offer.committee);
-        bytes32 policy = registry.termInfo(offer.committee, term).policyHash;
-        if (term == 0 || policy != offer.policyHash) revert PolicyNotInForce(offer.policyHash);
-        if (streamLeases[offer.committee][offer.stream] >= MAX_STREAM_LEASES) {
-            revert StreamFull(offer.committee, offer.stream);
-        }
-    }
-
     /// @dev Stores the lease. One accepted after the offer's start begins now.
     function _write(uint64 lease, Offer calldata offer, uint96 deposit) private returns (uint40 start) {
         start = uint256(offer.start > block.timestamp ? offer.start : block.timestamp).toUint40();
@@ -240,7 +234,26 @@ contract LeaseEscrow is LeaseLedger, EIP712, Ownable2Step, Pausable {
         l.payee = offer.payee;
         l.lessor = offer.lessor;
         (l.token, l.tokenId, l.class) = (offer.token, offer.tokenId.toUint64(), offer.class);
+        l.tiers = tiersOf[offer.policyHash];
         ++streamLeases[offer.committee][offer.stream];
+    }
+
+    function _payFees(uint64 committee, address token, address treasury) private returns (uint256 amount) {
+        amount = fees[token][committee];
+        if (amount == 0) revert NothingToWithdraw();
+        fees[token][committee] = 0;
+        emit FeesWithdrawn(committee, token, treasury, amount);
+        IERC20(token).safeTransfer(treasury, amount);
+    }
+
+    /// @dev Takes exactly `amount`, or reverts: a token that keeps a fee must not be credited in full.
+    function _pull(address token, address from, uint256 amount) private {
+        uint256 before = IERC20(token).balanceOf(address(this));
+        // `from` is the caller, or the lessor whose signed offer names this token and this bond.
+        // slither-disable-next-line arbitrary-send-erc20
+        IERC20(token).safeTransferFrom(from, address(this), amount);
+        uint256 received = IERC20(token).balanceOf(address(this)) - before;
+        if (received != amount) revert WrongAmount(received, amount);
     }
 
     function _useNonce(address lessor, uint64 nonce) private {

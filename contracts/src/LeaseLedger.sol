@@ -52,6 +52,8 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         address token;
         uint64 tokenId;
         uint8 class;
+        // Service levels, as they were when the lease opened.
+        uint128 tiers;
     }
 
     /// @dev What a leaf brings a lease to.
@@ -65,7 +67,6 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @notice Most claims of a batch.
     uint256 public constant MAX_BATCH = 1_024;
-
     IReportHub public immutable hub;
     ICommitteeRegistry public immutable registry;
     /// @notice Seconds after which a lease may end without a final leaf.
@@ -80,7 +81,6 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     mapping(address token => mapping(address account => uint256)) public claimable;
     /// @inheritdoc ILeaseEscrow
     mapping(address token => mapping(uint64 committee => uint256)) public fees;
-
     /// @inheritdoc ILeaseEscrow
     mapping(uint64 lease => uint64) public noticeGiven;
 
@@ -99,6 +99,8 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     {
         Skip why;
         (why, paid) = _claim(lease, epoch, leaf, proof);
+        // A reason, not an amount: nobody can bring it about by sending tokens or waiting a second.
+        // slither-disable-next-line incorrect-equality
         if (why == Skip.None) return paid;
         if (why != Skip.Stale) revert Skipped(why);
         emit ClaimSkipped(lease, epoch, why);
@@ -123,6 +125,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     function close(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external nonReentrant {
         Lease storage l = _requireOpen(lease);
         _settleFinal(lease, l, l.terms.end, epoch, leaf, proof);
+        _creditLevel(lease, l, leaf);
         _finish(lease, l, 0);
     }
 
@@ -147,6 +150,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         if (given == 0) revert NoNotice();
         uint256 leavesAt = given + oracleTimeout;
         _settleFinal(lease, l, msg.sender == l.lessee ? given : leavesAt, epoch, leaf, proof);
+        _creditLevel(lease, l, leaf);
         _finish(lease, l, l.terms.end - leavesAt);
     }
 
@@ -163,6 +167,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         }
         _requireNewest(t, last.epoch);
         _settle(lease, t, last.epoch, b);
+        _creditLevel(lease, l, b);
         _finish(lease, l, 0);
     }
 
@@ -204,7 +209,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         (info.pricePerUnit, info.maxUnitsPerSecond) = (l.terms.pricePerUnit, l.terms.maxUnitsPerSecond);
         (info.start, info.end, info.through) = (l.terms.start, l.terms.end, l.terms.through);
         (info.deposited, info.bond, info.paid) = (l.terms.deposited, l.bond, l.terms.paid);
-        info.credit = LeaseMath.credit(l.terms.creditSeconds, l.terms.pricePerUnit, l.bond);
+        info.credit = _credit(l);
         info.fee = LeaseMath.fee(l.terms.paid, l.terms.feeBp, l.terms.minFee);
     }
 
@@ -241,6 +246,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @dev No active root of the stream is newer: what a later report proved must not be cut.
     function _requireNewest(Terms memory t, uint64 epoch) private view {
+        // Only which epoch was posted last matters; that one was is clear, since `epoch` has an active root.
         // slither-disable-next-line unused-return
         (, uint64 latest,,) = hub.latest(t.committee, t.stream);
         // The ring holds 64 epochs; anything older than those is gone.
@@ -281,6 +287,8 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         g.creditSeconds = Math.max(t.creditSeconds, Math.min(leaf.creditSeconds, g.through - t.start));
         if (g.creditSeconds != t.creditSeconds) g.credit = _creditAdded(_leases[lease].bond, t, g.creditSeconds);
         pay = g.total - t.paid;
+        // Counters of the lease itself; when they stand still there is nothing to write.
+        // slither-disable-next-line incorrect-equality
         if (pay == 0 && g.credit == 0 && g.through == t.through) return (Skip.Stale, 0);
 
         Terms storage stored = _leases[lease].terms;
@@ -298,12 +306,13 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
     }
 
     function _creditAdded(uint256 bond, Terms memory t, uint256 creditSeconds) private pure returns (uint256) {
-        return
-            LeaseMath.credit(creditSeconds, t.pricePerUnit, bond)
-                - LeaseMath.credit(t.creditSeconds, t.pricePerUnit, bond);
+        uint256 before = LeaseMath.credit(t.creditSeconds, t.pricePerUnit, bond);
+        return LeaseMath.credit(creditSeconds, t.pricePerUnit, bond) - before;
     }
 
     function _feeAdded(Terms memory t, uint256 total) private pure returns (uint256) {
+        // Only saves the calculation: without this line the result is zero too.
+        // slither-disable-next-line incorrect-equality
         if (total == t.paid) return 0;
         return LeaseMath.fee(total, t.feeBp, t.minFee) - LeaseMath.fee(t.paid, t.feeBp, t.minFee);
     }
@@ -313,7 +322,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         (uint256 paid, uint256 booked) = (l.terms.paid, l.bookedPaid);
         uint256 fee = _feeOf(l, paid) - _feeOf(l, booked);
         uint256 toPayee = paid - booked - fee;
-        uint256 credit = LeaseMath.credit(l.terms.creditSeconds, l.terms.pricePerUnit, l.bond);
+        uint256 credit = _credit(l);
         uint256 toLessee = credit - l.bookedCredit;
         if (paid == booked && toLessee == 0) return;
         l.bookedPaid = uint96(paid);
@@ -322,6 +331,20 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         claimable[l.token][l.lessee] += toLessee;
         fees[l.token][l.terms.committee] += fee;
         emit Collected(lease, toPayee, toLessee, fee);
+    }
+
+    /// @dev Once, with the leaf that ends the lease: tops the credit up to what the service level gives. Without such a
+    /// leaf there is none, since no report is no evidence against the lessor.
+    function _creditLevel(uint64 lease, Lease storage l, Leaf calldata leaf) private {
+        uint256 tiers = l.tiers;
+        if (tiers == 0) return;
+        _book(lease, l);
+        uint256 level = LeaseMath.tierCredit(tiers, leaf.goodSeconds, leaf.badSeconds, l.terms.paid, l.bond);
+        if (level <= l.bookedCredit) return;
+        uint256 added = level - l.bookedCredit;
+        l.bookedCredit = uint96(level);
+        claimable[l.token][l.lessee] += added;
+        emit TierCredited(lease, leaf.goodSeconds, leaf.badSeconds, added);
     }
 
     /// @dev Books everything and ends the lease. The refund is what is left, never computed on its own; a lease that
@@ -359,30 +382,17 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         emit LeaseClosed(lease, refund, bondReturned);
     }
 
-    function _payFees(uint64 committee, address token, address treasury) internal returns (uint256 amount) {
-        amount = fees[token][committee];
-        if (amount == 0) revert NothingToWithdraw();
-        fees[token][committee] = 0;
-        emit FeesWithdrawn(committee, token, treasury, amount);
-        IERC20(token).safeTransfer(treasury, amount);
-    }
-
-    /// @dev Takes exactly `amount`, or reverts: a token that keeps a fee must not be credited in full.
-    function _pull(address token, address from, uint256 amount) internal {
-        uint256 before = IERC20(token).balanceOf(address(this));
-        // `from` is the caller, or the lessor whose signed offer names this token and this bond.
-        // slither-disable-next-line arbitrary-send-erc20
-        IERC20(token).safeTransferFrom(from, address(this), amount);
-        uint256 received = IERC20(token).balanceOf(address(this)) - before;
-        if (received != amount) revert WrongAmount(received, amount);
-    }
-
     function _requireOpen(uint64 lease) internal view returns (Lease storage l) {
         l = _leases[lease];
         if (l.terms.state != State.Open) revert NotOpen(lease);
     }
 
     function _release(uint64 lease, Lease storage l) internal virtual;
+
+    /// @dev Credit by counted seconds; what was booked is more once a service level was credited.
+    function _credit(Lease storage l) private view returns (uint256) {
+        return Math.max(l.bookedCredit, LeaseMath.credit(l.terms.creditSeconds, l.terms.pricePerUnit, l.bond));
+    }
 
     function _feeOf(Lease storage l, uint256 paid) private view returns (uint256) {
         return LeaseMath.fee(paid, l.terms.feeBp, l.terms.minFee);

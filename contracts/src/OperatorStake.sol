@@ -7,6 +7,8 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IOperatorStake} from "./interfaces/IOperatorStake.sol";
 import {IReportHub} from "./interfaces/IReportHub.sol";
@@ -18,6 +20,8 @@ import {Header, MemberStatement} from "./Types.sol";
 /// @title OperatorStake
 /// @notice An ERC-20 bond per operator, slashed only for equivocation that anyone can check. Long absence
 /// costs the right to a seat for a while, never money. Leaves out: delegation, and every judgement about what is true.
+/// @dev No proxy and no upgrade: members unbond here and bond in a new version, which `CommitteeRegistry.setStake` names;
+/// what is leaving stays slashable to the end. The token is a plain ERC-20: no fee on transfer, no rebasing.
 contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -27,12 +31,21 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         uint64 availableAt;
     }
 
+    /// @dev One slot: that the fault was punished, by whose proof, and what of it is not yet shared out.
+    struct Fault {
+        address reporter;
+        uint96 taken;
+    }
+
     /// @notice Part of a slashed bond that goes to whoever brought the proof: small, so that nobody reports itself.
+    /// The rest is the insurance's share: it stands in for lessees whom a broken committee cost money, and is never burned.
     uint256 public constant REWARD_BP = 1_000;
 
     /// @notice Fewest consecutive headers that may show absence: a leader chooses the bitmap, so a few prove nothing.
     uint256 public constant MIN_HEADERS = 64;
 
+    uint256 private immutable _chainId;
+    bytes32 private immutable _domain;
     IERC20 public immutable token;
     ICommitteeRegistry public immutable registry;
     /// @inheritdoc IStakeSource
@@ -45,10 +58,10 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
     address public insurance;
 
     mapping(address operator => Account) private _accounts;
+    /// @notice Faults that were slashed: by whose proof, and what was taken and is not yet shared out.
+    mapping(bytes32 fault => Fault) public faults;
     /// @notice Rewards and insurance, not yet withdrawn.
     mapping(address account => uint256) public rewards;
-    /// @notice Faults that were slashed already.
-    mapping(bytes32 fault => bool) public used;
 
     /// @notice Where headers are looked up; zero = nobody can be jailed. Set by governance.
     IReportHub public hub;
@@ -72,8 +85,10 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         if (unbondingDelay_ == 0 || slashAmount_ == 0 || insurance_ == address(0)) {
             revert BadSettings();
         }
+        if (slashAmount_ > type(uint96).max) revert BadSettings();
         token = token_;
         registry = registry_;
+        (_chainId, _domain) = (block.chainid, registry_.domainSeparator());
         minimumStake = minimumStake_;
         slashAmount = slashAmount_;
         unbondingDelay = unbondingDelay_;
@@ -81,7 +96,7 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         emit InsuranceSet(insurance_);
     }
 
-    /// @notice Sets where slashed bonds go from now on. Governance only.
+    /// @notice Sets where slashed bonds go that are shared out from now on. Governance only.
     function setInsurance(address insurance_) external onlyOwner {
         if (insurance_ == address(0)) revert BadSettings();
         insurance = insurance_;
@@ -163,26 +178,34 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         if (a.instance != b.instance || a.phase != b.phase || a.view_ != b.view_ || a.value == b.value) {
             revert NotAFault();
         }
-        address member = ECDSA.recover(registry.hashTyped(Typed.hash(a)), signatureA);
-        if (member != ECDSA.recover(registry.hashTyped(Typed.hash(b)), signatureB)) revert SignersDiffer();
+        address member = _signer(a, signatureA, b, signatureB);
         if (!registry.isMember(committee, term, member)) revert NotAMember(member);
         bytes32 fault = keccak256(abi.encode(member, a.instance, a.phase, a.view_));
-        if (used[fault]) revert FaultUsed(fault);
-        used[fault] = true;
+        if (faults[fault].reporter != address(0)) revert FaultUsed(fault);
         amount = _take(member);
-        uint256 reward = amount * REWARD_BP / 10_000;
-        rewards[msg.sender] += reward;
-        rewards[insurance] += amount - reward;
-        emit Slashed(member, a.instance, a.phase, a.view_, amount, reward);
+        faults[fault] = Fault(msg.sender, uint96(amount));
+        emit Slashed(member, a.instance, a.phase, a.view_, amount, amount * REWARD_BP / 10_000);
     }
 
     /// @inheritdoc IOperatorStake
-    function withdrawRewards() external nonReentrant returns (uint256 amount) {
-        amount = rewards[msg.sender];
+    function shareOut(bytes32 fault) external {
+        Fault storage f = faults[fault];
+        (address reporter, uint256 amount) = (f.reporter, f.taken);
         if (amount == 0) revert NothingToWithdraw();
-        rewards[msg.sender] = 0;
-        emit Withdrawn(msg.sender, amount);
-        token.safeTransfer(msg.sender, amount);
+        f.taken = 0;
+        uint256 reward = amount * REWARD_BP / 10_000;
+        rewards[reporter] += reward;
+        rewards[insurance] += amount - reward;
+        emit SharedOut(fault, reporter, reward, insurance, amount - reward);
+    }
+
+    /// @inheritdoc IOperatorStake
+    function withdrawRewards(address account) external nonReentrant returns (uint256 amount) {
+        amount = rewards[account];
+        if (amount == 0) revert NothingToWithdraw();
+        rewards[account] = 0;
+        emit Withdrawn(account, amount);
+        token.safeTransfer(account, amount);
     }
 
     /// @inheritdoc IStakeSource
@@ -205,6 +228,7 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
     {
         Header calldata last = headers[headers.length - 1];
         if (address(hub) == address(0)) revert NotCertified(last.epoch);
+        // The epoch is in the header, whose digest must be the posted one.
         // slither-disable-next-line unused-return
         (bool posted,, bytes22 prefix, bool frozen) = hub.latest(last.committee, last.stream);
         if (!posted || frozen) revert NotCertified(last.epoch);
@@ -220,14 +244,26 @@ contract OperatorStake is IOperatorStake, Ownable2Step, ReentrancyGuardTransient
         }
     }
 
+    /// @dev Who signed both statements. The domain is remembered, and asked for anew after a fork of the chain: gas.
+    function _signer(
+        MemberStatement calldata a,
+        bytes calldata signatureA,
+        MemberStatement calldata b,
+        bytes calldata signatureB
+    ) private view returns (address signer) {
+        bytes32 domain = block.chainid == _chainId ? _domain : registry.domainSeparator();
+        signer = ECDSA.recoverCalldata(MessageHashUtils.toTypedDataHash(domain, Typed.hash(a)), signatureA);
+        bytes32 other = MessageHashUtils.toTypedDataHash(domain, Typed.hash(b));
+        if (signer != ECDSA.recoverCalldata(other, signatureB)) revert SignersDiffer();
+    }
+
     /// @dev Takes up to `slashAmount`, from the bond first, then from what is leaving; never reverts for too little.
     function _take(address member) private returns (uint256 amount) {
-        Account storage a = _accounts[member];
-        uint256 fromBond = a.bonded < slashAmount ? a.bonded : slashAmount;
-        uint256 rest = slashAmount - fromBond;
-        uint256 fromLeaving = a.leaving < rest ? a.leaving : rest;
-        a.bonded -= uint128(fromBond);
-        a.leaving -= uint128(fromLeaving);
+        Account storage account = _accounts[member];
+        (uint256 bonded, uint256 leaving) = (account.bonded, account.leaving);
+        uint256 fromBond = Math.min(bonded, slashAmount);
+        uint256 fromLeaving = Math.min(leaving, slashAmount - fromBond);
+        (account.bonded, account.leaving) = (uint128(bonded - fromBond), uint128(leaving - fromLeaving));
         amount = fromBond + fromLeaving;
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 /// @notice The structures that are signed or proven, as docs/protocol.md §6 has them. Hashing: `libraries/Typed.sol`.
 
@@ -36,7 +36,8 @@ struct Leaf {
     bytes32 policyHash;
 }
 
-/// @notice The old key's consent to a new term (BLS).
+/// @notice The old key's consent to a new term.
+/// @param baseHeader Root over one header per stream, from which the new term's reports descend (docs/adr/0007).
 struct Rotation {
     uint64 committee;
     uint64 term;
@@ -58,9 +59,10 @@ struct MemberStatement {
 }
 
 /// @notice A group key and everything that makes a term accept it.
-/// @param groupKey 256 bytes, EIP-2537 G2: x.c0, x.c1, y.c0, y.c1 of 64 bytes each.
+/// @param groupKey BLS: 256 bytes, EIP-2537 G2: x.c0, x.c1, y.c0, y.c1 of 64 bytes each. Another scheme: the address of
+/// its `ICertificateVerifier` (20 bytes), then the key as that verifier takes it, together not 256 bytes.
 /// @param shareRoot Merkle root of the members' public shares.
-/// @param confirmation KeyConfirmation certificate under `groupKey`, 96 bytes.
+/// @param confirmation KeyConfirmation certificate under `groupKey`; 96 bytes for BLS.
 /// @param signatures 65-byte secp256k1 signatures of members over Activation, at least n - f.
 /// @param indices Member index of each signature, from 0, all different.
 struct NewKey {

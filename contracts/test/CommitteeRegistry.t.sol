@@ -132,7 +132,7 @@ contract CommitteeRegistryTest is World {
         registry.activate(COMMITTEE, TERM, k.groupKey, k.shareRoot, k.confirmation, k.signatures, k.indices);
     }
 
-    function test_rotate_handsOverAtTheEpoch() public {
+    function test_rule10_rotate_handsOverAtTheEpoch() public {
         (Rotation memory r, NewKey memory k) = _rotation(10);
         registry.rotate(r, _signRotation(r, SECRET), k);
         eq(registry.activeTerm(COMMITTEE), 2, "active");
@@ -144,14 +144,14 @@ contract CommitteeRegistryTest is World {
         eq(registry.genesisOf(COMMITTEE), 1_800_000_000 + DELAY, "genesis stays");
     }
 
-    function test_rotate_needsTheOldKey() public {
+    function test_rule10_rotate_needsTheOldKey() public {
         (Rotation memory r, NewKey memory k) = _rotation(10);
         bytes memory byNew = _signRotation(r, NEXT_SECRET);
         vm.expectRevert(ICommitteeRegistry.BadCertificate.selector);
         registry.rotate(r, byNew, k);
     }
 
-    function test_rotate_needsTwoLagsOfNotice() public {
+    function test_rule10_rotate_needsTwoLagsOfNotice() public {
         (Rotation memory r, NewKey memory k) = _rotation(10);
         bytes memory certificate = _signRotation(r, SECRET);
         uint64 start = registry.startOf(COMMITTEE, 10);
@@ -162,7 +162,7 @@ contract CommitteeRegistryTest is World {
         registry.rotate(r, certificate, k);
     }
 
-    function test_rotate_refusesOtherKeyThanSigned() public {
+    function test_rule10_rotate_refusesOtherKeyThanSigned() public {
         (Rotation memory r,) = _rotation(10);
         bytes memory certificate = _signRotation(r, SECRET);
         NewKey memory other = _newKey(COMMITTEE, 2, 0xBAD, 3);
@@ -170,14 +170,14 @@ contract CommitteeRegistryTest is World {
         registry.rotate(r, certificate, other);
     }
 
-    function test_rotate_refusesChangedTiming() public {
+    function test_rule10_rotate_refusesChangedTiming() public {
         registry.configure(COMMITTEE, 2, _members(4), POLICY, EPOCH + 1, SLOT_MS, DELAY);
         NewKey memory k = _newKey(COMMITTEE, 2, NEXT_SECRET, 3);
         vm.expectRevert(ICommitteeRegistry.TimingChanged.selector);
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
     }
 
-    function test_rotateByGovernance_needsOwnerAndMembers() public {
+    function test_rule10_rotateByGovernance_needsOwnerAndMembers() public {
         _configure(COMMITTEE, 2, 4);
         NewKey memory k = _newKey(COMMITTEE, 2, NEXT_SECRET, 3);
         vm.prank(GUARDIAN);
@@ -185,6 +185,49 @@ contract CommitteeRegistryTest is World {
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
         eq(registry.activeTerm(COMMITTEE), 2, "active");
+    }
+
+    /// @notice An old key cannot call an older term back, nor the same one again.
+    function test_rule10_rotate_onlyForward() public {
+        (Rotation memory r, NewKey memory k) = _rotation(10);
+        registry.rotate(r, _signRotation(r, SECRET), k);
+        k = _newKey(COMMITTEE, TERM, SECRET, 3);
+        r = _rotation(2, TERM, 20, k);
+        bytes memory certificate = _signRotation(r, NEXT_SECRET);
+        vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.TermOutOfOrder.selector, 1, 2));
+        registry.rotate(r, certificate, k);
+        // A rotation certified for an unknown term, with an empty config digest to match.
+        r.newTerm = 9;
+        r.newConfigDigest = 0;
+        certificate = _signRotation(r, NEXT_SECRET);
+        vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.TermUnknown.selector, COMMITTEE, 9));
+        registry.rotate(r, certificate, k);
+    }
+
+    /// @notice The base is one header per stream under one root; each stream proves its own, and no other's.
+    function test_rule10_base_perStream() public {
+        (Rotation memory r, NewKey memory k) = _rotation(10);
+        bytes32[] memory proof = new bytes32[](1);
+        bytes32 first = Typed.baseLeaf(0, keccak256("header of stream 0"));
+        proof[0] = Typed.baseLeaf(7, keccak256("header of stream 7"));
+        r.baseHeader =
+            first < proof[0] ? keccak256(abi.encode(first, proof[0])) : keccak256(abi.encode(proof[0], first));
+        eq(registry.baseOf(COMMITTEE, TERM), 0, "a first term has none");
+        yes(!registry.isBase(COMMITTEE, TERM, 0, keccak256("header of stream 0"), proof), "nor proves one");
+        registry.rotate(r, _signRotation(r, SECRET), k);
+        eq(registry.baseOf(COMMITTEE, 2), r.baseHeader, "kept");
+        yes(registry.isBase(COMMITTEE, 2, 0, keccak256("header of stream 0"), proof), "stream 0");
+        yes(!registry.isBase(COMMITTEE, 2, 7, keccak256("header of stream 0"), proof), "another stream");
+        yes(!registry.isBase(COMMITTEE, 2, 0, keccak256("header of stream 7"), proof), "another header");
+        yes(!registry.isBase(COMMITTEE, 2, 0, keccak256("header of stream 0"), new bytes32[](0)), "no proof");
+        proof[0] = first;
+        yes(registry.isBase(COMMITTEE, 2, 7, keccak256("header of stream 7"), proof), "stream 7");
+    }
+
+    /// @notice The leaf's bytes are the protocol's, spelled out.
+    function test_base_leafIsTheProtocols() public pure {
+        bytes memory inner = abi.encode(uint256(7), keccak256("header"));
+        eq(Typed.baseLeaf(7, keccak256("header")), keccak256(abi.encode(keccak256(inner))), "leaf");
     }
 
     function test_verifyCertificate_endsWithTheTerm() public {
@@ -223,15 +266,11 @@ contract CommitteeRegistryTest is World {
     function _rotation(uint64 fromEpoch) private returns (Rotation memory r, NewKey memory k) {
         _configure(COMMITTEE, 2, 4);
         k = _newKey(COMMITTEE, 2, NEXT_SECRET, 3);
-        (r.committee, r.term, r.newTerm, r.fromEpoch) = (COMMITTEE, TERM, 2, fromEpoch);
-        r.configDigest = registry.configDigest(COMMITTEE, TERM);
-        r.newConfigDigest = registry.configDigest(COMMITTEE, 2);
-        r.newGroupKeyHash = keccak256(k.groupKey);
-        r.baseHeader = keccak256("base");
+        r = _rotation(TERM, 2, fromEpoch, k);
     }
 
     function _signRotation(Rotation memory r, uint256 secret) private view returns (bytes memory) {
-        return BlsSigner.sign(secret, registry.hashTyped(keccak256(abi.encode(Typed.ROTATION, r))));
+        return BlsSigner.sign(secret, _digest(r));
     }
 
     function _expectActivation(NewKey memory k, bytes memory revertData) private {

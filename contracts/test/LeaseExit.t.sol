@@ -35,7 +35,7 @@ contract LeaseExitTest is LeaseWorld {
         _postActive(epoch, _hashLeaf(leaf));
     }
 
-    function testRule17_noticeThenLeavePaysProvenAndPenalty() public {
+    function test_rule17_noticeThenLeavePaysProvenAndPenalty() public {
         vm.warp(start + 1_000);
         uint64 given = _notice();
         eq(escrow.noticeGiven(lease), given, "noted");
@@ -52,7 +52,7 @@ contract LeaseExitTest is LeaseWorld {
     }
 
     /// @notice Before the notice is over nobody but the lessee may end the lease.
-    function testRule17_noticeMustRunOut() public {
+    function test_rule17_noticeMustRunOut() public {
         uint64 given = _notice();
         (uint64 epoch, Leaf memory leaf) = _posted(100, given + TIMEOUT - EPOCH - GRACE, 0);
         vm.expectRevert(ILeaseEscrow.NotFinal.selector);
@@ -63,7 +63,7 @@ contract LeaseExitTest is LeaseWorld {
     }
 
     /// @notice The lessee may go at once, free, with everything proven until the notice paid and the same penalty.
-    function testRule17_lesseeMayLeaveDuringNotice() public {
+    function test_rule17_lesseeMayLeaveDuringNotice() public {
         vm.warp(start + 1_000);
         uint64 given = _notice();
         (uint64 epoch, Leaf memory leaf) = _posted(900, given, 0);
@@ -73,7 +73,7 @@ contract LeaseExitTest is LeaseWorld {
         _allPaidOut();
     }
 
-    function testRule17_whoAndWhen() public {
+    function test_rule17_whoAndWhen() public {
         vm.prank(LESSEE);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.NotParty.selector, LESSEE));
         escrow.giveNotice(lease);
@@ -86,7 +86,7 @@ contract LeaseExitTest is LeaseWorld {
         escrow.giveNotice(lease);
     }
 
-    function testRule17_noNoticeThatEndsAfterTheLease() public {
+    function test_rule17_noNoticeThatEndsAfterTheLease() public {
         vm.warp(start + LONG - TIMEOUT);
         vm.prank(lessor);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.TooLateForNotice.selector, start + LONG));
@@ -94,7 +94,7 @@ contract LeaseExitTest is LeaseWorld {
     }
 
     /// @notice Notice blocks no other exit, and a lease that ran to its end pays no penalty.
-    function testRule17_otherExitsStay() public {
+    function test_rule17_otherExitsStay() public {
         _notice();
         _close(lease, 3_000, 0);
         eq(_claimable(lessor), BOND, "whole bond");
@@ -102,7 +102,7 @@ contract LeaseExitTest is LeaseWorld {
     }
 
     /// @notice An invented leaf ends nothing.
-    function testRule17_needsAProvenLeaf() public {
+    function test_rule17_needsAProvenLeaf() public {
         uint64 given = _notice();
         (uint64 epoch, Leaf memory leaf) = _posted(100, given + TIMEOUT, 0);
         leaf.units -= 1;
@@ -117,7 +117,7 @@ contract LeaseExitTest is LeaseWorld {
         return ILeaseEscrow.ClaimItem(lease, epoch, leaf, none);
     }
 
-    function testRule05_lesseeEndsWhenTheDeviceIsSilent() public {
+    function test_rule05_lesseeEndsWhenTheDeviceIsSilent() public {
         ILeaseEscrow.ClaimItem memory a = _silence(300, 0, start + 300);
         ILeaseEscrow.ClaimItem memory b = _silence(300, TIMEOUT, start + 300 + TIMEOUT);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.NotParty.selector, address(this)));
@@ -129,7 +129,7 @@ contract LeaseExitTest is LeaseWorld {
         _allPaidOut();
     }
 
-    function testRule05_notSilentEnough() public {
+    function test_rule05_notSilentEnough() public {
         ILeaseEscrow.ClaimItem memory a = _silence(300, 0, start + 300);
         ILeaseEscrow.ClaimItem memory b = _silence(300, TIMEOUT - 1, start + 299 + TIMEOUT);
         _refusedSilent(a, b, abi.encodeWithSelector(ILeaseEscrow.NotSilent.selector));
@@ -139,7 +139,7 @@ contract LeaseExitTest is LeaseWorld {
     }
 
     /// @notice A device that came back keeps its lease: a newer active report must be used.
-    function testRule05_newerReportDecides() public {
+    function test_rule05_newerReportDecides() public {
         ILeaseEscrow.ClaimItem memory a = _silence(300, 0, start + 300);
         ILeaseEscrow.ClaimItem memory b = _silence(300, TIMEOUT, start + 300 + TIMEOUT);
         _silence(340, TIMEOUT, start + 340 + TIMEOUT);

@@ -25,7 +25,7 @@ contract LeaseInvariantTest is Base {
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
         targets = new FuzzSelector[](1);
-        bytes4[] memory selectors = new bytes4[](10);
+        bytes4[] memory selectors = new bytes4[](15);
         selectors[0] = LeaseHandler.openLease.selector;
         selectors[1] = LeaseHandler.topUp.selector;
         selectors[2] = LeaseHandler.claim.selector;
@@ -36,6 +36,11 @@ contract LeaseInvariantTest is Base {
         selectors[7] = LeaseHandler.withdraw.selector;
         selectors[8] = LeaseHandler.withdrawFees.selector;
         selectors[9] = LeaseHandler.leaveEarly.selector;
+        selectors[10] = LeaseHandler.closeSilent.selector;
+        selectors[11] = LeaseHandler.closeStalled.selector;
+        selectors[12] = LeaseHandler.rotate.selector;
+        selectors[13] = LeaseHandler.disableRoot.selector;
+        selectors[14] = LeaseHandler.pause.selector;
         targets[0] = FuzzSelector(address(handler), selectors);
     }
 
@@ -55,12 +60,68 @@ contract LeaseInvariantTest is Base {
     /// @dev The lease paid and credited what the naive bookkeeping says: nothing twice, nothing unproven.
     function _lease(uint64 i) private view {
         ILeaseEscrow.LeaseInfo memory l = handler.info(i);
-        (uint256 deposited, uint256 paid,, uint256 through) = handler.model(i);
+        (uint256 deposited, uint256 paid,, uint256 through,, bool cancelled) = handler.model(i);
         eq(l.deposited, deposited, "deposited");
         eq(l.paid, paid, "paid");
         eq(l.credit, handler.modelCredit(i), "credit");
         eq(l.through, through, "through");
         yes(l.paid <= l.deposited && l.credit <= l.bond && l.fee <= l.paid, "bounds");
+        if (l.state == ILeaseEscrow.State.Open) _open(i, l);
+        else _closed(i, l, cancelled);
+    }
+
+    /// @dev Booked so far is no more than earned so far; nothing goes back while a lease is open.
+    function _open(uint64 i, ILeaseEscrow.LeaseInfo memory l) private view {
+        (uint256 payee, uint256 lessee, uint256 lessor, uint256 fees) = handler.bookings(i);
+        yes(payee + fees <= l.paid && lessee <= l.credit && lessor == 0, "booked by then");
+    }
+
+    /// @dev deposited + bond = pay + fees + refund + credit and penalty + returned bond, to the unit, and each part is its
+    /// owner's: the payee has the pay less the fee, the lessee no less than what was left and the credit.
+    function _closed(uint64 i, ILeaseEscrow.LeaseInfo memory l, bool cancelled) private view {
+        (uint256 payee, uint256 lessee, uint256 lessor, uint256 fees) = handler.bookings(i);
+        eq(payee + lessee + lessor + fees, l.deposited + l.bond, "in = out");
+        if (cancelled) {
+            yes(l.paid == 0 && payee == 0, "nothing proven, nothing paid");
+            return;
+        }
+        eq(fees, handler.modelFee(i), "fees");
+        uint256 ofPay = fees < l.paid ? fees : l.paid;
+        eq(payee, l.paid - ofPay, "pay less fee");
+        yes(lessee >= l.deposited - l.paid - (fees - ofPay) + l.credit, "refund and credit");
+        yes(lessor <= l.bond - l.credit, "no more than the rest of the bond");
+    }
+
+    /// @notice That the campaign can go all these ways: each leads where its name says.
+    function test_handler_reachesEveryWay() public {
+        handler.openLease(0, 5_001, 0);
+        handler.closeSilent(0, 300, 10);
+        handler.openLease(1, 5_001, 0);
+        handler.claim(0, 200, 0, 5, 0);
+        handler.disableRoot(0);
+        handler.pause();
+        handler.openLease(2, 5_001, 0);
+        handler.topUp(0, 10);
+        handler.collect(0);
+        handler.pause();
+        handler.rotate(2);
+        handler.claim(0, 250, 0, 5, 0);
+        handler.closeStalled(0, 1_999);
+        handler.closeStalled(0, 1_999);
+        handler.openLease(0, 5_001, 0);
+        handler.leaveEarly(0, 100, 5, 40);
+        handler.openLease(2, 5_001, 50);
+        handler.cancel(0, true);
+        handler.openLease(2, 5_001, 0);
+        handler.closeFinal(0, 100, 5, 40);
+        eq(handler.silences(), 1, "silent");
+        eq(handler.stalls(), 1, "stalled");
+        eq(handler.rotations(), 2, "rotations");
+        eq(handler.freezes(), 1, "freezes");
+        eq(handler.refusedByPause(), 2, "refused while paused");
+        eq(handler.exits(), 1, "left early");
+        eq(handler.closings(), 5, "closed");
+        afterInvariant();
     }
 
     /// @notice No call changed a lease that it was not about; anyone can end everything, everyone is paid, and not a

@@ -65,6 +65,22 @@ contract LeaseLifecycleTest is LeaseWorld {
         _refused(o, ILeaseEscrow.DeviceNotActive.selector);
     }
 
+    /// @notice What the lessor signs is under the domain that the escrow announces (ERC-5267), and names the escrow.
+    function test_offerDigest_isOfTheAnnouncedDomain() public {
+        Offer memory o = _offer();
+        (, string memory name, string memory version, uint256 chainId, address by,,) = escrow.eip712Domain();
+        bytes32 kind = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+        bytes32 domain = keccak256(abi.encode(kind, keccak256(bytes(name)), keccak256(bytes(version)), chainId, by));
+        bytes32 offer = keccak256(
+            "Offer(uint256 tokenId,address lessor,address payee,address lessee,address token,uint8 class,"
+            "uint64 committee,uint32 stream,bytes32 policyHash,uint96 pricePerUnit,uint96 maxUnitsPerSecond,"
+            "uint96 bond,uint16 feeBp,uint96 minFee,uint64 start,uint64 end,uint64 nonce,uint64 expiry)"
+        );
+        bytes32 content = keccak256(abi.encode(offer, o));
+        eq(escrow.offerDigest(o), keccak256(abi.encodePacked(hex"1901", domain, content)), "digest");
+        eq(by, address(escrow), "the escrow, not the contract that checks for it");
+    }
+
     function test_open_oneLeaseAtATime() public {
         _open();
         _refused(_offer(), ILeaseEscrow.DeviceLeased.selector);

@@ -31,14 +31,39 @@ contract OperatorStakeTest is World {
         (bytes memory x, bytes memory y) = (_signed(a, 0), _signed(b, 0));
         stake.slash(COMMITTEE, TERM, a, x, b, y);
         eq(stake.stakeOf(_member(0)), MINIMUM - SLASH, "bond");
-        eq(stake.rewards(address(this)), SLASH / 10, "reward");
-        eq(stake.rewards(INSURANCE), SLASH - SLASH / 10, "insurance");
+        (address reporter, uint96 amount) = stake.faults(_fault(a, 0));
+        eq(reporter, address(this), "reporter");
+        eq(amount, SLASH, "to be shared out");
         vm.expectPartialRevert(IOperatorStake.FaultUsed.selector);
         stake.slash(COMMITTEE, TERM, a, x, b, y);
         vm.expectPartialRevert(IOperatorStake.FaultUsed.selector);
         stake.slash(COMMITTEE, TERM, b, y, a, x);
-        stake.withdrawRewards();
+        stake.shareOut(_fault(a, 0));
+        eq(stake.rewards(address(this)), SLASH / 10, "reward");
+        eq(stake.rewards(INSURANCE), SLASH - SLASH / 10, "insurance");
+        stake.withdrawRewards(address(this));
         eq(dollar.balanceOf(address(this)), SLASH / 10, "withdrawn");
+        vm.expectRevert(IOperatorStake.NothingToWithdraw.selector);
+        stake.shareOut(_fault(a, 0));
+        vm.expectPartialRevert(IOperatorStake.FaultUsed.selector);
+        stake.slash(COMMITTEE, TERM, a, x, b, y);
+    }
+
+    /// @notice Nine tenths of every slash are the insurance's, whoever brings the proofs; nothing is burned.
+    function test_slash_insuranceShare() public {
+        _bond(_member(1), MINIMUM);
+        (MemberStatement memory a, MemberStatement memory b) = _pair();
+        stake.slash(COMMITTEE, TERM, a, _signed(a, 0), b, _signed(b, 0));
+        (bytes memory x, bytes memory y) = (_signed(a, 1), _signed(b, 1));
+        vm.prank(GUARDIAN);
+        stake.slash(COMMITTEE, TERM, a, x, b, y);
+        stake.shareOut(_fault(a, 0));
+        stake.shareOut(_fault(a, 1));
+        eq(stake.withdrawRewards(INSURANCE), 2 * (SLASH - SLASH / 10), "anyone may move it, to one place");
+        eq(dollar.balanceOf(INSURANCE), 2 * (SLASH - SLASH / 10), "insurance has it");
+        stake.withdrawRewards(GUARDIAN);
+        eq(dollar.balanceOf(GUARDIAN), SLASH / 10, "the reporter has it, whoever called");
+        eq(dollar.balanceOf(address(stake)), 2 * (MINIMUM - SLASH) + SLASH / 10, "the rest is bonds and one reward");
     }
 
     function testFuzz_slash_needsSameInstancePhaseViewAndOtherValue(uint256 field) public {
@@ -117,6 +142,10 @@ contract OperatorStakeTest is World {
         dollar.approve(address(stake), amount);
         vm.prank(member);
         stake.bond(amount);
+    }
+
+    function _fault(MemberStatement memory s, uint256 member) private pure returns (bytes32) {
+        return keccak256(abi.encode(_member(member), s.instance, s.phase, s.view_));
     }
 
     function _pair() private pure returns (MemberStatement memory a, MemberStatement memory b) {

@@ -58,12 +58,12 @@ contract RefusalsTest is LeaseWorld {
         vm.expectRevert(ICommitteeRegistry.RotationMismatch.selector);
         registry.rotateByGovernance(COMMITTEE, 2, type(uint48).max, 0, k);
         bytes memory whole = k.groupKey;
-        k.groupKey = new bytes(255);
+        k.groupKey = new bytes(20);
         vm.expectRevert(ICommitteeRegistry.BadKeyLength.selector);
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
         k.groupKey = whole;
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
-        vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.TermOutOfOrder.selector, 2, 2));
+        vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.StaleProposal.selector, 2, 1, 2));
         registry.rotateByGovernance(COMMITTEE, 2, 20, 0, k);
     }
 
@@ -179,6 +179,8 @@ contract RefusalsTest is LeaseWorld {
         vm.expectRevert(IOperatorStake.BadSettings.selector);
         new OperatorStake(address(this), dollar, registry, address(0), 1, 1, 1);
         vm.expectRevert(IOperatorStake.BadSettings.selector);
+        new OperatorStake(address(this), dollar, registry, TREASURY, 1, uint256(type(uint96).max) + 1, 1);
+        vm.expectRevert(IOperatorStake.BadSettings.selector);
         stake.setInsurance(address(0));
         vm.prank(STRANGER);
         vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, STRANGER));
@@ -199,7 +201,9 @@ contract RefusalsTest is LeaseWorld {
         vm.expectRevert(IOperatorStake.NothingToWithdraw.selector);
         stake.withdrawUnbonded();
         vm.expectRevert(IOperatorStake.NothingToWithdraw.selector);
-        stake.withdrawRewards();
+        stake.shareOut(keccak256("no fault"));
+        vm.expectRevert(IOperatorStake.NothingToWithdraw.selector);
+        stake.withdrawRewards(TREASURY);
     }
 
     function test_codeStore_limits() public {

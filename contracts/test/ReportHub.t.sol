@@ -129,7 +129,7 @@ contract ReportHubTest is World {
     }
 
     /// @notice The old key is refused from the epoch that the rotation names.
-    function test_rotation_oldKeyRefusedFromEpoch() public {
+    function test_rule10_rotation_oldKeyRefusedFromEpoch() public {
         _rotate(3);
         _post(2, ROOT);
         Header memory h = _header(3, ROOT);
@@ -141,7 +141,7 @@ contract ReportHubTest is World {
         eq(hub.root(COMMITTEE, STREAM, 3), ROOT, "posted by the new term");
     }
 
-    function test_rotation_newKeyRefusedBeforeEpoch() public {
+    function test_rule10_rotation_newKeyRefusedBeforeEpoch() public {
         _rotate(3);
         Header memory h = _header(2, ROOT);
         h.term = 2;
@@ -225,6 +225,47 @@ contract ReportHubTest is World {
         hub.post(h, certificate);
         vm.warp(h.periodEnd + 1);
         hub.post(h, certificate);
+    }
+
+    /// @notice Preparing a stream changes what posts cost and nothing else, also when it comes late, and after a freeze.
+    function test_prepare_changesNothingButGas() public {
+        hub.prepare(COMMITTEE, STREAM);
+        vm.expectRevert(abi.encodeWithSelector(ReportHub.AlreadyPrepared.selector, COMMITTEE, STREAM));
+        hub.prepare(COMMITTEE, STREAM);
+        (bool posted, uint64 epoch, bytes22 prefix, bool frozen) = hub.latest(COMMITTEE, STREAM);
+        yes(!posted && epoch == 0 && prefix == 0 && !frozen, "nothing posted");
+        _nothingAt(0);
+        _nothingAt(63);
+        _nothingAt(type(uint40).max);
+        _nothingAt(type(uint64).max);
+        vm.prank(GUARDIAN);
+        vm.expectRevert(abi.encodeWithSelector(IReportHub.RootUnknown.selector, type(uint40).max));
+        hub.disable(COMMITTEE, STREAM, type(uint40).max);
+        _post(0, ROOT);
+        _post(1, keccak256("bad"));
+        eq(hub.root(COMMITTEE, STREAM, 0), ROOT, "posted");
+        vm.prank(GUARDIAN);
+        hub.disable(COMMITTEE, STREAM, 1);
+        _nothingAt(1);
+        _rotate(6);
+        _postTerm2(6, _headerDigest(_header(0, ROOT)));
+        eq(hub.root(COMMITTEE, STREAM, 6), ROOT, "resumed");
+    }
+
+    function test_prepare_keepsWhatIsThere() public {
+        _postActive(0, ROOT);
+        hub.prepare(COMMITTEE, STREAM);
+        eq(hub.activeRoot(COMMITTEE, STREAM, 0), ROOT, "root stays");
+        (bool posted,,,) = hub.latest(COMMITTEE, STREAM);
+        yes(posted, "still posted");
+        _postActive(1, ROOT);
+    }
+
+    function _nothingAt(uint64 epoch) private view {
+        eq(hub.root(COMMITTEE, STREAM, epoch), 0, "no root");
+        eq(hub.activeRoot(COMMITTEE, STREAM, epoch), 0, "no active root");
+        eq(hub.activeAt(COMMITTEE, STREAM, epoch), 0, "never active");
+        yes(!hub.isActive(COMMITTEE, STREAM, epoch), "not active");
     }
 
     function test_leafProven_needsActiveRootAndProof() public {

@@ -127,11 +127,13 @@ contract VerifiersTest is Base {
     function test_gas_blsBesideEcdsa() public {
         uint256 one = _gas(bls, BlsSigner.publicKey(SECRET), BlsSigner.sign(SECRET, DIGEST));
         emit log_named_uint("BLS, any committee", one);
+        vm.snapshotValue("certificates", "BLS", one);
         uint8[2][8] memory sizes = [[3, 4], [5, 7], [7, 10], [11, 16], [17, 25], [21, 31], [34, 100], [67, 100]];
         for (uint256 i = 0; i < sizes.length; ++i) {
             (uint256 k, uint256 n) = (sizes[i][0], sizes[i][1]);
             uint256 cost = _gas(ecdsa, _key(uint8(k), n), _firstK(k));
             emit log_named_uint(string.concat("ECDSA ", vm.toString(k), " of ", vm.toString(n)), cost);
+            vm.snapshotValue("certificates", string.concat(vm.toString(k), " of ", vm.toString(n)), cost);
             if (k <= 11) yes(cost < one, "small committees pay less by ECDSA, as README.md says");
             if (k >= 34) yes(cost > one, "large ones by BLS");
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 /// @title Verifier of a committee's certificates
 /// @notice What a contract needs to check a certificate without knowing its scheme. `BlsVerifier` is the protocol's;

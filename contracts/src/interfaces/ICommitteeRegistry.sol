@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
+import {ICertificateVerifier} from "./ICertificateVerifier.sol";
 import {Header, NewKey, Rotation} from "../Types.sol";
 
 /// @title Committees, their terms and group keys
-/// @notice The EIP-712 domain of the whole protocol is {name "Plumbline", version "1", chainId, this contract}.
+/// @notice A group key is either a BLS key of 256 bytes, or the address of an allowed `ICertificateVerifier` and its key.
+/// The EIP-712 domain of the whole protocol is {name "Plumbline", version "1", chainId, this contract}.
 interface ICommitteeRegistry {
     /// @notice What the registry knows of a term.
     /// @param fromEpoch First epoch of the term.
@@ -48,10 +50,16 @@ interface ICommitteeRegistry {
     );
     /// @notice Epochs from `fromEpoch` on belong to `newTerm`.
     event TermRotated(uint64 indexed committee, uint64 indexed newTerm, uint64 fromEpoch, bytes32 baseHeader);
+    /// @notice Comes after TermRotated when governance rotated without the old key: the new term begins from the base itself,
+    /// and epochs between it and `fromEpoch` have no report.
+    event RotatedByGovernance(uint64 indexed committee, uint64 indexed newTerm);
     /// @notice The members' shares of an unchanged group key were refreshed.
     event SharesRefreshed(uint64 indexed committee, uint64 indexed term, bytes32 shareRoot);
     /// @notice Where bonds are looked up from now on; zero = no bond needed.
     event StakeSourceSet(address stake);
+
+    /// @notice Whether terms may be activated with keys of this verifier from now on.
+    event SchemeSet(address scheme, bool allowed);
 
     error ZeroKey();
     error StakeTooLow(uint256 stake, uint256 minimum);
@@ -74,6 +82,8 @@ interface ICommitteeRegistry {
     error RotationMismatch();
     error RotationTooSoon(uint64 start, uint64 earliest);
     error TimingChanged();
+    error SchemeNotAllowed(address scheme);
+    error StaleProposal(uint64 newTerm, uint64 under, uint64 active);
 
     /// @notice Registers msg.sender's transport, key-generation and receipt keys (Ed25519, 32 bytes each).
     function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string calldata endpoint)
@@ -103,10 +113,13 @@ interface ICommitteeRegistry {
     ) external;
 
     /// @notice Hands over to a new term by a certificate of the term in force. start(fromEpoch) must lie more than two
-    /// snapshot lags ahead.
+    /// snapshot lags ahead. The registry keeps `baseHeader` for auditors and nodes; only the hub's frozen streams enforce
+    /// a base on chain (docs/adr/0007).
     function rotate(Rotation calldata rotation, bytes calldata certificate, NewKey calldata next) external;
 
-    /// @notice The same without the old committee, for when it is gone. Governance only.
+    /// @notice The same without the old committee, for when it is gone. Governance only, so behind its timelock: choose
+    /// `fromEpoch` more than its delay and two snapshot lags ahead. `newTerm` must have been configured under the term in
+    /// force, so that a proposal which waited too long replaces nothing.
     function rotateByGovernance(
         uint64 committee,
         uint64 newTerm,
@@ -136,7 +149,7 @@ interface ICommitteeRegistry {
     /// @notice The last activated term, 0 before the first.
     function activeTerm(uint64 committee) external view returns (uint64);
 
-    /// @notice The term and group key (256 bytes) in force in an epoch.
+    /// @notice The term and group key (BLS: 256 bytes) in force in an epoch.
     function keyFor(uint64 committee, uint64 epoch) external view returns (uint64 term, bytes memory groupKey);
 
     /// @notice Reverts unless `certificate` over `structHash` verifies under the term's key and the term has not ended
@@ -148,6 +161,18 @@ interface ICommitteeRegistry {
     /// @notice Reverts unless the header is certified by the term in force in its epoch, with that term's config and
     /// the epoch's period. Returns its digest.
     function verifyReport(Header calldata header, bytes calldata certificate) external view returns (bytes32 digest);
+
+    /// @notice Root over the headers from which a term's reports descend; zero for a committee's first term.
+    function baseOf(uint64 committee, uint64 term) external view returns (bytes32);
+
+    /// @notice True iff the term's base names this header for the stream. A leaf is (stream, header), hashed twice.
+    function isBase(uint64 committee, uint64 term, uint32 stream, bytes32 header, bytes32[] calldata proof)
+        external
+        view
+        returns (bool);
+
+    /// @notice Whether new terms may use keys of this verifier. BLS keys need none.
+    function schemes(ICertificateVerifier scheme) external view returns (bool);
 
     /// @notice True iff `account` is a member of the term.
     function isMember(uint64 committee, uint64 term, address account) external view returns (bool);

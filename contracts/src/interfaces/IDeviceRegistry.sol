@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 /// @title Rentable use of an ERC-721 token (ERC-4907, interface id 0xad092b5c)
 interface IERC4907 {
@@ -29,6 +29,18 @@ interface IDeviceRegistry is IERC4907 {
         uint64 lockedUntil;
     }
 
+    /// @notice A maker's word about a device key (docs/protocol.md §3).
+    /// @param digest SHA-256 of the certificate, which is whole in DeviceEndorsed.
+    /// @param maker Thumbprint of the maker's key.
+    /// @param issued Unix seconds.
+    /// @param tier 1 software, 2 secure element, 3 measured boot; 0 = none.
+    struct Endorsement {
+        bytes32 digest;
+        bytes32 maker;
+        uint64 issued;
+        uint8 tier;
+    }
+
     /// @notice A device was registered; `owner` is the account that the proof names (the caller).
     event DeviceRegistered(
         uint256 indexed tokenId,
@@ -47,6 +59,12 @@ interface IDeviceRegistry is IERC4907 {
     event DeviceKeyRotated(uint256 indexed tokenId, address indexed owner, uint8 alg, bytes publicKey, bytes proof);
     /// @notice The key no longer counts and never will again.
     event DeviceKeyRevoked(uint256 indexed tokenId, bytes32 thumbprint);
+    /// @notice A maker's certificate about a device key was checked and stored.
+    event DeviceEndorsed(
+        bytes32 indexed device, bytes32 indexed maker, uint8 tier, uint64 issued, bytes32 digest, bytes certificate
+    );
+    /// @notice Up to which tier a maker is believed from now on; 0 = not at all.
+    event MakerSet(bytes32 indexed maker, uint8 maxTier);
     event EscrowSet(address escrow);
 
     error BadKey();
@@ -59,6 +77,8 @@ interface IDeviceRegistry is IERC4907 {
     error StaleBatch(uint64 batch, uint64 next);
     error BadBatch();
     error AlreadySet();
+    error TierNotBelieved(bytes32 maker, uint8 tier);
+    error EndorsementStands(bytes32 device, uint8 tier);
 
     /// @notice Registers a device for `to`. `proof` (64 bytes) is the key's signature over the statement of
     /// docs/protocol.md §3 that names msg.sender as owner. A P-256 proof is checked here and the key is active at once.
@@ -82,10 +102,29 @@ interface IDeviceRegistry is IERC4907 {
         bytes calldata certificate
     ) external;
 
-    /// @notice Gives the device another key, proven like at registration. Owner only.
+    /// @notice Least number that the next batch of a term may have.
+    function nextBatch(uint64 committee, uint64 term) external view returns (uint64);
+
+    /// @notice Stores a maker's endorsement of a device key, signed with P-256 by a maker that is believed for its tier.
+    /// Anyone may call, also before the device is registered. A later one of the same maker, or a higher tier of another,
+    /// replaces it. Endorsements by Ed25519 makers cannot be checked here; they are for the appraisal off chain.
+    /// @param certificate As docs/protocol.md §3 has it, at most 224 bytes.
+    /// @param makerKey 64 bytes, x then y.
+    function endorse(bytes calldata certificate, bytes calldata makerKey) external;
+
+    /// @notice The standing endorsement of the device's active key; zeros when there is none, when the key was rotated or
+    /// revoked, or when its maker is no longer believed.
+    function endorsement(uint256 tokenId) external view returns (Endorsement memory);
+
+    /// @notice Up to which tier a maker is believed; 0 = not at all.
+    function makers(bytes32 maker) external view returns (uint8);
+
+    /// @notice Gives the device another key, proven like at registration. The token, its leases and its user stay: this is
+    /// how a broken device is replaced. The old key may be used again later, unless it was revoked. Owner only.
     function rotateKey(uint256 tokenId, uint8 alg, bytes calldata publicKey, bytes calldata proof) external;
 
-    /// @notice Takes the device's key out of force for good. Owner only.
+    /// @notice Takes the device's key out of force for good, in every token. A key that was never in force is dropped
+    /// instead: it may be somebody else's. The token may get another key. Owner only.
     function revoke(uint256 tokenId) external;
 
     /// @notice RFC 9679 thumbprint of a key.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 import {IReportConsumer} from "./IReportConsumer.sol";
 import {Leaf} from "../Types.sol";
@@ -57,6 +57,12 @@ interface ILeaseEscrow is IReportConsumer {
         uint64 epoch;
         Leaf leaf;
         bytes32[] proof;
+    }
+
+    /// @notice A service level: below `below` basis points of uptime, `creditBp` basis points of the pay are credited.
+    struct Tier {
+        uint16 below;
+        uint16 creditBp;
     }
 
     /// @notice A lease as views give it. Amounts in base units of `token`.
@@ -117,6 +123,10 @@ interface ILeaseEscrow is IReportConsumer {
     event NoticeGiven(uint64 indexed lease, uint64 leavesAt);
     /// @notice Precedes LeaseClosed: what of the bond went to the lessee for an early exit, beside `refunded`.
     event PenaltyPaid(uint64 indexed lease, uint256 amount);
+    /// @notice Precedes LeaseClosed: what the lease's service level adds to its credit, by the final leaf's seconds.
+    event TierCredited(uint64 indexed lease, uint64 goodSeconds, uint64 badSeconds, uint256 amount);
+    /// @notice Service levels of leases that open under this policy from now on; open ones keep theirs.
+    event TiersSet(bytes32 indexed policyHash, Tier[] tiers);
     event Withdrawn(address indexed token, address indexed account, uint256 amount);
     event FeesWithdrawn(uint64 indexed committee, address indexed token, address treasury, uint256 amount);
     event OfferNonceUsed(address indexed lessor, uint64 nonce);
@@ -176,7 +186,7 @@ interface ILeaseEscrow is IReportConsumer {
     /// @notice Books what an open lease has earned so far, so that it can be withdrawn. Closing does it too.
     function collect(uint64 lease) external;
 
-    /// @notice Pays a final leaf and closes the lease. Final: of an epoch that ends at or after end + grace, and either
+    /// @notice Pays a final leaf, credits its service level and closes the lease. Final: of an epoch that ends at or after end + grace, and either
     /// through the end of the lease or of an epoch that starts at or after end + grace.
     function close(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 import {IStakeSource} from "./IStakeSource.sol";
 import {Header, MemberStatement} from "../Types.sol";
@@ -15,6 +15,8 @@ interface IOperatorStake is IStakeSource {
     event Slashed(
         address indexed operator, bytes32 indexed instance, uint8 phase, uint32 view_, uint256 amount, uint256 reward
     );
+    /// @notice What a fault cost was booked, to be withdrawn.
+    event SharedOut(bytes32 indexed fault, address reporter, uint256 reward, address insurance, uint256 insured);
     event Withdrawn(address indexed account, uint256 amount);
 
     /// @notice Absent in `absent` of `headers` consecutive reports: no seat until `until` (unix seconds).
@@ -70,8 +72,12 @@ interface IOperatorStake is IStakeSource {
     /// @notice Until when an operator is jailed (unix seconds); zero = never was.
     function jailedUntil(address operator) external view returns (uint64);
 
-    /// @notice Pays out rewards (and, for the insurance account, slashed bonds) of msg.sender.
-    function withdrawRewards() external returns (uint256 amount);
+    /// @notice Books what a fault cost: the reward to whoever brought its proof, the rest to the insurance. Anyone may call.
+    /// @param fault keccak256(abi.encode(operator, instance, phase, view)), all in the Slashed event.
+    function shareOut(bytes32 fault) external;
+
+    /// @notice Pays an account its booked rewards, or the insurance its share. Anyone may call.
+    function withdrawRewards(address account) external returns (uint256 amount);
 
     /// @notice Leaving, still slashable amount of an operator and when it is free.
     function unbonding(address operator) external view returns (uint256 amount, uint64 availableAt);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 import {ICommitteeRegistry} from "./ICommitteeRegistry.sol";
 import {Header, Leaf} from "../Types.sol";

@@ -17,6 +17,14 @@ library CodeStore {
         if (pointer == address(0)) revert StoreFailed();
     }
 
+    /// @notice `data` without its first `from` bytes, which it must have.
+    function tail(bytes memory data, uint256 from) internal pure returns (bytes memory rest) {
+        rest = new bytes(data.length - from);
+        assembly ("memory-safe") {
+            mcopy(add(rest, 32), add(add(data, 32), from), mload(rest))
+        }
+    }
+
     /// @notice Reads back what `write` stored.
     function read(address pointer) internal view returns (bytes memory data) {
         uint256 size = pointer.code.length;

@@ -10,6 +10,10 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 /// here exceeds 232 bits (test_rule14).
 library LeaseMath {
     uint256 internal constant BASIS_POINTS = 10_000;
+    /// @notice Highest fee of a committee, in basis points.
+    uint16 internal constant MAX_FEE_BP = 2_000;
+    /// @notice Leases a stream may hold at a time.
+    uint256 internal constant MAX_STREAM_LEASES = 16_384;
 
     /// @notice Pay owed for `units` proven over `elapsed` seconds, before looking at funds.
     /// @param maxUnitsPerSecond Bound of what may count, whatever was signed.
@@ -36,6 +40,22 @@ library LeaseMath {
         unchecked {
             return (bond * unserved + length - 1) / length;
         }
+    }
+
+    /// @notice Credit of a service level: the highest part of `paid` among the tiers that the uptime good / (good + bad)
+    /// falls below, rounded up, never more than the bond or than what was paid. No judged second, no credit.
+    /// @param tiers Four times 32 bits: `below` and `creditBp`, in basis points; zero = no such tier.
+    function tierCredit(uint256 tiers, uint256 good, uint256 bad, uint256 paid, uint256 bond)
+        internal
+        pure
+        returns (uint256)
+    {
+        uint256 creditBp = 0;
+        for (uint256 rest = tiers; rest != 0; rest >>= 32) {
+            (uint256 below, uint256 part) = ((rest >> 16) & 0xffff, rest & 0xffff);
+            if (good * BASIS_POINTS < below * (good + bad)) creditBp = Math.max(creditBp, part);
+        }
+        return Math.min(bond, (paid * creditBp + BASIS_POINTS - 1) / BASIS_POINTS);
     }
 
     /// @notice Service credit for `creditSeconds`, out of the bond.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-pragma solidity 0.8.37;
+pragma solidity ^0.8.24;
 
 /// @notice Everything that a term's config digest binds, in the order of docs/protocol.md §6.
 struct Config {

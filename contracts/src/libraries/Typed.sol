@@ -44,8 +44,15 @@ library Typed {
     }
 
     /// @notice Struct hash of a member's statement.
-    function hash(MemberStatement calldata statement) internal pure returns (bytes32) {
-        return keccak256(abi.encode(MEMBER_STATEMENT, statement));
+    /// @dev Words are copied as they came: one with stray high bits hashes to nothing that a member signs.
+    function hash(MemberStatement calldata statement) internal pure returns (bytes32 digest) {
+        bytes32 typeHash = MEMBER_STATEMENT;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 32), statement, 128)
+            digest := keccak256(free, 160)
+        }
     }
 
     /// @notice Struct hash of the confirmation of a group key; its certificate is the proof of possession.
@@ -64,6 +71,12 @@ library Typed {
         returns (bytes32)
     {
         return keccak256(abi.encode(ACTIVATION, committee, term, configDigest, keyHash, shareRoot));
+    }
+
+    /// @notice Leaf of a rotation's base: one stream and the header from which the new term's reports descend. Hashed
+    /// twice, like a report's leaves.
+    function baseLeaf(uint32 stream, bytes32 header) internal pure returns (bytes32) {
+        return keccak256(abi.encode(keccak256(abi.encode(stream, header))));
     }
 
     /// @notice Struct hash of a batch of certified device keys.

@@ -87,9 +87,7 @@ abstract contract LeaseWorld is World {
     /// @notice Posts a report of one leaf for the first epoch that is over at `through`, active; returns the epoch.
     function _report(Leaf memory leaf) internal returns (uint64 epoch) {
         uint64 start = registry.startOf(COMMITTEE, 0);
-        epoch = leaf.through <= start ? 0 : (leaf.through - start - 1) / EPOCH;
-        (bool posted, uint64 last,,) = hub.latest(COMMITTEE, STREAM);
-        if (posted && epoch <= last) epoch = last + 1;
+        epoch = _free(leaf.through <= start ? 0 : (leaf.through - start - 1) / EPOCH);
         _postActive(epoch, _hashLeaf(leaf));
     }
 
@@ -110,10 +108,14 @@ abstract contract LeaseWorld is World {
         escrow.close(lease, epoch, leaf, new bytes32[](0));
     }
 
-    function _finalEpoch(uint64 end) internal view returns (uint64 epoch) {
-        epoch = (end + GRACE - registry.startOf(COMMITTEE, 0) + EPOCH - 1) / EPOCH - 1;
+    function _finalEpoch(uint64 end) internal view returns (uint64) {
+        return _free((end + GRACE - registry.startOf(COMMITTEE, 0) + EPOCH - 1) / EPOCH - 1);
+    }
+
+    /// @notice The first epoch from `epoch` on that the stream takes a report for.
+    function _free(uint64 epoch) internal view virtual returns (uint64) {
         (bool posted, uint64 last,,) = hub.latest(COMMITTEE, STREAM);
-        if (posted && epoch <= last) epoch = last + 1;
+        return posted && epoch <= last ? last + 1 : epoch;
     }
 
     function _claimable(address account) internal view returns (uint256) {

@@ -19,6 +19,7 @@ interface Vm {
     }
 
     function warp(uint256 timestamp) external;
+    function roll(uint256 number) external;
     function chainId(uint256 id) external;
     function prank(address sender) external;
     function expectRevert(bytes calldata data) external;
@@ -42,4 +43,13 @@ interface Vm {
     function load(address target, bytes32 slot) external view returns (bytes32);
     function store(address target, bytes32 slot, bytes32 value) external;
     function lastCallGas() external view returns (Gas memory);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
+    function writeFile(string calldata path, string calldata text) external;
+    function envOr(string calldata name, bool otherwise) external view returns (bool);
+    function toString(bytes calldata value) external pure returns (string memory);
+    function toString(bytes32 value) external pure returns (string memory);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
+    function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
+    function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {BlsVerifier} from "../../src/BlsVerifier.sol";
 import {CommitteeRegistry} from "../../src/CommitteeRegistry.sol";
 import {ReportHub} from "../../src/ReportHub.sol";
-import {Header, Leaf, NewKey} from "../../src/Types.sol";
+import {Header, Leaf, NewKey, Rotation} from "../../src/Types.sol";
 import {Bls} from "../../src/libraries/Bls.sol";
 import {ReportClaims} from "../../src/libraries/ReportClaims.sol";
 import {Typed} from "../../src/libraries/Typed.sol";
@@ -97,6 +97,22 @@ abstract contract World is Base {
         return abi.encodePacked(r, s, v);
     }
 
+    function _rotation(uint64 term, uint64 newTerm, uint64 fromEpoch, NewKey memory next)
+        internal
+        view
+        returns (Rotation memory r)
+    {
+        (r.committee, r.term, r.newTerm, r.fromEpoch) = (COMMITTEE, term, newTerm, fromEpoch);
+        r.configDigest = registry.configDigest(COMMITTEE, term);
+        r.newConfigDigest = registry.configDigest(COMMITTEE, newTerm);
+        r.newGroupKeyHash = keccak256(next.groupKey);
+        r.baseHeader = keccak256("base");
+    }
+
+    function _digest(Rotation memory r) internal view returns (bytes32) {
+        return registry.hashTyped(keccak256(abi.encode(Typed.ROTATION, r)));
+    }
+
     function _header(uint64 epoch, bytes32 root) internal view returns (Header memory h) {
         (h.committee, h.term, h.stream, h.epoch) = (COMMITTEE, TERM, STREAM, epoch);
         h.configDigest = registry.configDigest(COMMITTEE, TERM);
@@ -115,7 +131,7 @@ abstract contract World is Base {
     }
 
     /// @notice Waits for the epoch's end if need be and posts a root for it.
-    function _post(uint64 epoch, bytes32 root) internal {
+    function _post(uint64 epoch, bytes32 root) internal virtual {
         Header memory h = _header(epoch, root);
         if (block.timestamp < h.periodEnd) vm.warp(h.periodEnd);
         hub.post(h, _certify(h, SECRET));
