@@ -41,6 +41,7 @@ fmt: ## format Rust and Solidity
 	@cd contracts && forge fmt
 
 bless: setup ## rewrite golden files and generated docs after a change that is meant
+	@cd contracts && PLUMBLINE_BLESS=1 forge test -q --match-contract VectorsForge && ./gas.sh
 	@PLUMBLINE_BLESS=1 $(ROCKSDB) cargo test --locked --workspace -q
 
 deep: build contracts ## longer checks, each bounded in time

@@ -16,14 +16,20 @@
 //! *Restart.* A ceremony made again with the same arguments deals the same polynomial and accepts the same messages: feed
 //! it the stored deals and acknowledgements again. A deal must be durable before its acknowledgement leaves.
 //!
-//! Left out: resharing, transport, timers, agreement on the logs, sealing of shares.
+//! *Refresh.* [`Ceremony::refresh`] runs the same steps from the sharing in force: same members, same group key, new shares
+//! that do not combine with the old ones. It takes n − f members that still have their share; up to f others may be away,
+//! and a member that lost its share receives a new one. It is no revocation: n − f *old* shares still sign.
+//!
+//! Left out: changes of membership (a new key is generated), transport, timers, agreement on the logs, sealing of shares.
 
 mod ceremony;
 mod gates;
+mod refresh;
 #[cfg(test)]
 mod tests;
 
 pub use ceremony::Ceremony;
+pub use refresh::Basis;
 
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::{Signer as _, ed25519};
@@ -119,6 +125,9 @@ pub enum DkgError {
     /// The log of this dealer says that we acknowledged his deal, but we do not hold it (lost after a restart).
     #[error("an acknowledged deal is missing here")]
     MissingDeal,
+    /// A refresh cannot begin from this: sharing, share and absent members do not belong together.
+    #[error("cannot refresh: {0}")]
+    Basis(&'static str),
     /// The result does not have threshold n − f, or our share does not fit it.
     #[error("gate failed: {0}")]
     Gate(&'static str),

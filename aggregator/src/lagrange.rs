@@ -42,6 +42,49 @@ pub(crate) fn one_polynomial(keys: &[min_sig::PublicKey], threshold: u32, seed: 
     sum == blst::blst_p2::default()
 }
 
+/// Coefficients, constant first, of the polynomial whose value at x = i is `values[i]`. `None` if there is none.
+pub(crate) fn coefficients(values: &[min_sig::PublicKey]) -> Option<Vec<min_sig::PublicKey>> {
+    let xs: Vec<u32> = (0..u32::try_from(values.len()).ok()?).collect();
+    let inverses = denominators(&xs).filter(|_| !xs.is_empty())?;
+    // Row i: the coefficients of Π_{j≠i} (x − j) / Π_{j≠i} (i − j), by dividing Π (x − j) by (x − i).
+    let whole = xs.iter().fold(vec![Scalar::one()], |product, x| times_root(&product, *x));
+    let rows: Vec<Vec<Scalar>> = xs
+        .iter()
+        .zip(inverses)
+        .map(|(x, inverse)| without_root(&whole, *x).into_iter().map(|c| c * &inverse).collect())
+        .collect();
+    let coefficient = |k: usize| -> Option<min_sig::PublicKey> {
+        let weights: Option<Vec<Scalar>> = rows.iter().map(|row| row.get(k).cloned()).collect();
+        Some(values.mult(&little_endian(&weights?), SCALAR_BITS).to_public_key())
+    };
+    (0..values.len()).map(coefficient).collect()
+}
+
+/// The polynomial times (x − root); constant first.
+fn times_root(polynomial: &[Scalar], root: u32) -> Vec<Scalar> {
+    let root = Scalar::from_u64(u64::from(root));
+    let shifted = core::iter::once(Scalar::zero()).chain(polynomial.iter().cloned());
+    let scaled = polynomial.iter().cloned().map(|c| -(c * &root)).chain([Scalar::zero()]);
+    shifted.zip(scaled).map(|(a, b)| a + &b).collect()
+}
+
+/// The polynomial divided by (x − root), which divides it; constant first.
+fn without_root(polynomial: &[Scalar], root: u32) -> Vec<Scalar> {
+    let root = Scalar::from_u64(u64::from(root));
+    let mut carry = Scalar::zero();
+    let mut quotient: Vec<Scalar> = polynomial
+        .iter()
+        .skip(1)
+        .rev()
+        .map(|c| {
+            carry = carry.clone() * &root + c;
+            carry.clone()
+        })
+        .collect();
+    quotient.reverse();
+    quotient
+}
+
 /// Lagrange weights at 0: λᵢ = Π_{j≠i} xⱼ / (xⱼ − xᵢ). `None` if a point is 0 or repeated, or there is none.
 fn at_zero(xs: &[u32]) -> Option<Vec<Scalar>> {
     if xs.is_empty() || xs.contains(&0) {

@@ -14,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 PROFILE = "tag:plumbline.invalid,2026:boot-1"
-NAMES = {1: "telemetry", 2: "heartbeat", 3: "boot", 4: "answer", 5: "commitment", 6: "witness", 7: "reveal"}
+NAMES = {
+    1: "telemetry", 2: "heartbeat", 3: "boot", 4: "answer", 5: "commitment", 6: "witness", 7: "reveal", 8: "channels",
+    9: "meter", 10: "fix", 11: "possession", 12: "work", 13: "opening", 14: "bandwidth", 15: "endorsement",
+}
 ALG = {"ed25519": -19, "p256": -9}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -89,6 +92,16 @@ def body(number, given):
     if number == 7:
         heard = [[lease, unhex(payload), rssi, snr] for lease, payload, rssi, snr in given[3]]
         return [given[0], unhex(given[1]), unhex(given[2]), heard]
+    if number == 11:
+        return given[:4] + [unhex(given[4]), unhex(given[5])]
+    if number == 12:
+        return given[:4] + [unhex(given[4])]
+    if number == 13:
+        return given[:3] + [unhex(given[3]), given[4]]
+    if number == 14:
+        return given[:3] + [[[m, b, p, unhex(tags)] for m, b, p, tags in given[3]]]
+    if number == 15:
+        return [unhex(given[0])]
     return given
 
 
@@ -108,6 +121,7 @@ def check_message(network, keys, message):
     payload = deterministic(claims)
     same(f"{name}: payload", payload.hex(), message["payload"])
     protected = deterministic({1: ALG[message["alg"]], 4: kid})
+    same(f"{name}: protected", protected.hex(), message["protected"])
     structure = deterministic(["Signature1", protected, deterministic(["plumbline", 1, number, network]), payload])
     same(f"{name}: sig_structure", structure.hex(), message["sig_structure"])
     same(f"{name}: id", sha(structure).hex(), message["id"])

@@ -4,8 +4,8 @@
 use std::error::Error;
 
 use attest::{
-    Body, BootBody, Claims, Device, MAX_MESSAGE, Reading, Signed, SoftEd25519, VolatileBoot, challenge, decode,
-    network_id, topic_up, verify,
+    AnswerBody, Body, BootBody, Claims, Device, MAX_MESSAGE, Reading, Signed, SoftEd25519, VolatileBoot, challenge,
+    decode, network_id, topic_up, verify,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A beacon certificate came in for slot 4. Is this device (token 9) challenged on lease 1?
     let draw = challenge::draw(&challenge::seed(&[0xc0; 48]), 9, 1);
     if challenge::challenged(&draw, u64::MAX) {
-        let signed = device.message(now, Some(draw), &Body::Answer { lease: 1, slot: 4 }, &mut buf)?;
+        let signed = device.message(now, Some(draw), &Body::Answer(AnswerBody { lease: 1, slot: 4 }), &mut buf)?;
         publish(&device.kid(), &signed);
 
         let envelope = decode(signed.bytes)?;

@@ -24,3 +24,6 @@ for alg in ed25519 p256; do
   fi
 done
 echo "ffi: header, library, and the C example's heartbeats (ed25519, p256) agree with the vectors"
+# The second example talks to a real broker.
+cc -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -o "$CARGO_TARGET_DIR/attest-publish" examples/publish.c "${flags[@]}"
+examples/check.sh "$CARGO_TARGET_DIR/attest-publish"

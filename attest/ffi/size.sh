@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Flash of the attester on a Cortex-M4 (thumbv7em), and with arm-none-eabi-gcc and qemu-system-arm (Debian packages
-# gcc-arm-none-eabi, qemu-system-arm) the deepest stack of an emulated run. Fails above the bars: 12 KiB and 2 KiB for
+# gcc-arm-none-eabi, qemu-system-arm; installed here when this runs as root) the deepest stack of an emulated run. Fails above the bars: 12 KiB and 2 KiB for
 # the attester with an external signer. SIZE_NO_RUN=1 measures flash only.
 #   flash  .text + .rodata of everything that the functions of a device (boot, all messages, challenge) keep alive
 #   stack  from the top of the stack to the deepest word that one boot and five messages touched
@@ -13,9 +13,8 @@ rustup target list --installed 2>/dev/null | grep -q "^$target\$" || rustup targ
   { echo "skipped: the Rust target $target is not here"; exit 0; }
 rust_lld=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
 out=$CARGO_TARGET_DIR/$target
-# What runs on a coverage device in the field, each with all that it needs; attest_prove_possession (432 B more) is for
-# provisioning.
-roots=(attest_network_id attest_device_boot attest_device_kid attest_heartbeat attest_telemetry attest_boot_message
+# What a coverage device calls in its life, provisioning included, each with all that it needs.
+roots=(attest_network_id attest_device_boot attest_device_kid attest_prove_possession attest_heartbeat attest_telemetry attest_boot_message
   attest_answer attest_commitment attest_witness attest_reveal attest_challenge attest_chain_anchor
   attest_chain_secret attest_transmission attest_witness_commitment attest_topic_up attest_status_text)
 
@@ -41,6 +40,11 @@ run() { # signer number; prints the stack
   awk '$1 == "stack" { print $2 }' "$out/thumb-$1.txt"
 }
 
+if [ -z "${SIZE_NO_RUN:-}" ] && ! { command -v arm-none-eabi-gcc && command -v qemu-system-arm; } >/dev/null &&
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc-arm-none-eabi qemu-system-arm; } \
+    >/dev/null 2>&1 || true
+fi
 emulate=yes
 command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null || emulate=
 [ -z "${SIZE_NO_RUN:-}" ] || emulate=
@@ -62,6 +66,21 @@ row() { # signer number, name, features, more roots
   fi
 }
 row 0 "external signer" ""
+# What further parts of the interface add to that image.
+adds() { # name, roots
+  local keep=() root
+  for root in "${roots[@]}" ${2}; do keep+=(-u "$root"); done
+  "$rust_lld" -flavor gnu --gc-sections -e attest_abi_version "${keep[@]}" "$out/release/libattest_c.a" -o "$out/flash-more.elf"
+  printf '%-28s %10s %10s\n' "  + $1" "$(($(flash "$out/flash-more.elf") - $(flash "$out/flash-0.elf")))" "–"
+}
+adds "endorsement" attest_endorsement
+adds "channels" attest_channels
+adds "meter" attest_meter
+adds "position" attest_position
+adds "storage answer" attest_storage_answer
+adds "compute" "attest_work_answer attest_work_opening"
+adds "bandwidth" attest_bandwidth_answer
+adds "queue and receipts" "attest_queue_new attest_queue_resume attest_queue_push attest_queue_get attest_queue_receipts"
 row 1 ed25519 soft-ed25519 attest_soft_ed25519
 row 2 p256 soft-p256 attest_soft_p256
 [ -n "$emulate" ] || echo "skipped: stack (needs gcc-arm-none-eabi and qemu-system-arm)"

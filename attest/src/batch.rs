@@ -37,6 +37,12 @@ impl BatchVerifier {
         Self { network, verdicts: Vec::new(), pending: Vec::new() }
     }
 
+    /// An empty batch with room for so many messages: pushing them then allocates nothing.
+    #[must_use]
+    pub fn with_capacity(network: Network, messages: usize) -> Self {
+        Self { network, verdicts: Vec::with_capacity(messages), pending: Vec::with_capacity(messages) }
+    }
+
     /// Adds a message. The bytes need not outlive the call. P-256 has no batch equation and is verified here.
     pub fn push(&mut self, class: Class, env: &Envelope<'_>, key: &PublicKey) {
         let checked = check(env, class, &self.network, key);
@@ -118,13 +124,32 @@ fn holds(part: &[(usize, Pending)]) -> bool {
         transcript.update(pending.id);
         verifier.queue(pending.item.clone());
     }
-    verifier.verify(Coefficients { seed: transcript.finalize().into(), block: 0 }).is_ok()
+    verifier.verify(Coefficients { seed: transcript.finalize().into(), block: 0, spare: None }).is_ok()
 }
 
-/// The coefficients: SHA-256 in counter mode over the transcript.
+/// The coefficients: SHA-256 in counter mode over the transcript, 16 bytes at a time.
 struct Coefficients {
     seed: [u8; 32],
     block: u64,
+    /// The second half of the last block.
+    spare: Option<[u8; 16]>,
+}
+
+impl Coefficients {
+    fn next_half(&mut self) -> [u8; 16] {
+        if let Some(half) = self.spare.take() {
+            return half;
+        }
+        let block = Sha256::new().chain_update(self.seed).chain_update(self.block.to_be_bytes()).finalize();
+        self.block += 1;
+        let block: [u8; 32] = block.into();
+        let (mut now, mut later) = ([0; 16], [0; 16]);
+        for (slot, byte) in now.iter_mut().chain(&mut later).zip(block) {
+            *slot = byte;
+        }
+        self.spare = Some(later);
+        now
+    }
 }
 
 impl TryRng for Coefficients {
@@ -143,10 +168,8 @@ impl TryRng for Coefficients {
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(32) {
-            let block = Sha256::new().chain_update(self.seed).chain_update(self.block.to_be_bytes()).finalize();
-            self.block += 1;
-            for (slot, byte) in chunk.iter_mut().zip(block) {
+        for chunk in out.chunks_mut(16) {
+            for (slot, byte) in chunk.iter_mut().zip(self.next_half()) {
                 *slot = byte;
             }
         }

@@ -2,7 +2,7 @@
 //! (docs/protocol.md §§4, 5 and 11). The BLS check itself is the caller's, behind [`CheckCertificate`]: a pairing costs
 //! a microcontroller seconds and tens of kilobytes.
 
-use crate::{Body, Network, challenge, hash::sha256};
+use crate::{AnswerBody, Body, Network, challenge, hash::sha256};
 
 /// The bytes of a beacon broadcast: slot, then certificate.
 pub const BEACON_LEN: usize = 56;
@@ -120,6 +120,6 @@ impl Challenge {
     /// Nonce and body of the answer, for [`Device::message`](crate::Device::message).
     #[must_use]
     pub const fn answer(&self) -> (Option<[u8; 32]>, Body<'static>) {
-        (Some(self.draw), Body::Answer { lease: self.lease, slot: self.slot })
+        (Some(self.draw), Body::Answer(AnswerBody { lease: self.lease, slot: self.slot }))
     }
 }

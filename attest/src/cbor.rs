@@ -1,11 +1,7 @@
 //! The strict layer over minicbor: only definite lengths, only shortest forms, only integers, byte strings and text
 //! (RFC 8949 §4.2.1). Knows nothing of claims.
 
-use minicbor::{
-    Decoder, Encoder,
-    decode::Error,
-    encode::write::{Cursor, EndOfSlice},
-};
+use minicbor::{Decoder, decode::Error};
 
 use crate::{DecodeError, EncodeError};
 
@@ -21,6 +17,11 @@ impl<'a> Reader<'a> {
     /// The bytes consumed so far.
     pub(crate) fn position(&self) -> usize {
         self.0.position()
+    }
+
+    /// The bytes consumed since `start`.
+    pub(crate) fn since(&self, start: usize) -> Option<&'a [u8]> {
+        self.0.input().get(start..self.0.position())
     }
 
     /// Refuses bytes that follow.
@@ -61,6 +62,10 @@ impl<'a> Reader<'a> {
         let value = self.0.str().map_err(|e| refusal(&e))?;
         self.head(start, value.len(), value.len() as u64)?;
         Ok(value)
+    }
+
+    pub(crate) fn bool(&mut self) -> Result<bool, DecodeError> {
+        self.0.bool().map_err(|e| refusal(&e))
     }
 
     /// The length of an array that is definite.
@@ -106,14 +111,89 @@ fn refusal(error: &Error) -> DecodeError {
     if error.is_end_of_input() { DecodeError::Truncated } else { DecodeError::Type }
 }
 
-/// Writes into a caller's slice.
-pub(crate) type Writer<'a> = Encoder<Cursor<&'a mut [u8]>>;
-
-pub(crate) fn writer(out: &mut [u8]) -> Writer<'_> {
-    Encoder::new(Cursor::new(out))
+/// Writes into a caller's slice, in shortest forms. One small head function for all kinds of item: an encoder for every
+/// type, inlined at every field, would cost a microcontroller a kilobyte of flash.
+pub(crate) struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
 }
 
-/// The one way in which writing into a slice fails.
-pub(crate) fn no_room(_: minicbor::encode::Error<EndOfSlice>) -> EncodeError {
-    EncodeError::Buffer
+type Written = Result<(), EncodeError>;
+
+const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+
+impl<'a> Writer<'a> {
+    pub(crate) const fn new(out: &'a mut [u8]) -> Self {
+        Self { out, at: 0 }
+    }
+
+    /// The bytes written so far.
+    pub(crate) const fn position(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn uint(&mut self, value: u64) -> Written {
+        self.head(UINT, value)
+    }
+
+    #[inline(never)]
+    pub(crate) fn int(&mut self, value: i64) -> Written {
+        // CBOR counts a negative number n as -1 - n, which is !n in two's complement.
+        let (major, value) = if value < 0 { (NEGATIVE, !value) } else { (UINT, value) };
+        self.head(major, value.unsigned_abs())
+    }
+
+    pub(crate) fn bytes(&mut self, value: &[u8]) -> Written {
+        self.string(BYTES, value)
+    }
+
+    pub(crate) fn text(&mut self, value: &str) -> Written {
+        self.string(TEXT, value.as_bytes())
+    }
+
+    /// The head of an array.
+    pub(crate) fn array(&mut self, len: u64) -> Written {
+        self.head(ARRAY, len)
+    }
+
+    /// The head of a map.
+    pub(crate) fn map(&mut self, pairs: u64) -> Written {
+        self.head(MAP, pairs)
+    }
+
+    /// Bytes that are canonical CBOR already.
+    #[inline(never)]
+    pub(crate) fn raw(&mut self, encoded: &[u8]) -> Written {
+        let room = self.out.get_mut(self.at..).and_then(|rest| rest.get_mut(..encoded.len()));
+        room.ok_or(EncodeError::Buffer)?.copy_from_slice(encoded);
+        self.at += encoded.len();
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn string(&mut self, major: u8, value: &[u8]) -> Written {
+        self.head(major, value.len() as u64)?;
+        self.raw(value)
+    }
+
+    #[inline(never)]
+    fn head(&mut self, major: u8, value: u64) -> Written {
+        let [.., e, f, g, h] = value.to_be_bytes();
+        let major = major << 5;
+        match head_len(value) {
+            1 => self.raw(&[major | h]),
+            2 => self.raw(&[major | 24, h]),
+            3 => self.raw(&[major | 25, g, h]),
+            5 => self.raw(&[major | 26, e, f, g, h]),
+            _ => {
+                self.raw(&[major | 27])?;
+                self.raw(&value.to_be_bytes())
+            }
+        }
+    }
 }

@@ -1,47 +1,211 @@
-//! The seven message classes: their numbers (signed) and names (in topics). What each carries is in `claims.rs`.
+//! The message classes. **This table is the only place that a new class touches**, besides the file under `body/` that
+//! says what its fields are: number (signed), name (in topics), whether it answers a draw, and body.
+//!
+//! Numbers are appended, never used again, and stay below 24 (one byte in the signed external data).
 
 use core::fmt;
 
-/// The class of a message. It is signed in the external data and carried by the topic, not by the envelope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Class {
-    /// Readings of the device's channels.
-    Telemetry = 1,
+use crate::{
+    AnswerBody, BandwidthBody, BootBody, ChannelNames, CommitmentBody, DecodeError, EncodeError, EndorsementBody,
+    FixBody, MeterBody, OpeningBody, PossessionBody, Readings, RevealBody, WitnessBody, WorkBody,
+    cbor::{Reader, Writer},
+    field::Field,
+};
+
+classes! { 'a;
+    /// Readings of the device's channels, at most 32.
+    1 Telemetry "telemetry" says (Readings<'a>);
     /// A sign of life without content.
-    Heartbeat = 2,
+    2 Heartbeat "heartbeat" says;
     /// Once per boot: binds the boot to firmware and place.
-    Boot = 3,
+    3 Boot "boot" says (BootBody);
     /// The answer to an uptime challenge.
-    Answer = 4,
+    4 Answer "answer" answers (AnswerBody);
     /// The anchor of a hash chain for later coverage secrets.
-    Commitment = 5,
+    5 Commitment "commitment" says (CommitmentBody);
     /// A commitment to what was heard in a slot.
-    Witness = 6,
+    6 Witness "witness" says (WitnessBody);
     /// The opening: own secret and receptions of a slot.
-    Reveal = 7,
+    7 Reveal "reveal" says (RevealBody<'a>);
+    /// What the device's channels are called and measured in.
+    8 Channels "channels" says (ChannelNames<'a>);
+    /// Windows of an energy meter.
+    9 Meter "meter" says (MeterBody<'a>);
+    /// Where a satellite receiver says it is, and what it saw.
+    10 Fix "fix" says (FixBody<'a>);
+    /// The answer to a storage challenge: a leaf and its Merkle path.
+    11 Possession "possession" answers (PossessionBody<'a>);
+    /// The answer to a compute challenge: a commitment to the result's rows.
+    12 Work "work" answers (WorkBody);
+    /// The rows of a compute commitment that a later beacon asked for, by the digest of their bytes.
+    13 Opening "opening" says (OpeningBody);
+    /// The answer to a bandwidth challenge: what arrived from each challenger.
+    14 Bandwidth "bandwidth" answers (BandwidthBody<'a>);
+    /// A maker's endorsement of this device's key.
+    15 Endorsement "endorsement" says (EndorsementBody<'a>);
 }
 
-impl Class {
-    /// Every class, ascending by number.
-    pub const ALL: [Self; 7] =
-        [Self::Telemetry, Self::Heartbeat, Self::Boot, Self::Answer, Self::Commitment, Self::Witness, Self::Reveal];
-
-    /// The name used in topics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Telemetry => "telemetry",
-            Self::Heartbeat => "heartbeat",
-            Self::Boot => "boot",
-            Self::Answer => "answer",
-            Self::Commitment => "commitment",
-            Self::Witness => "witness",
-            Self::Reveal => "reveal",
+/// Makes the numbers, the names, the bodies and their reading and writing of one table.
+macro_rules! classes {
+    ($l:lifetime; $($(#[$doc:meta])* $number:literal $variant:ident $name:literal $kind:ident $(($body:ty))?;)*) => {
+        /// The class of a message. It is signed in the external data and carried by the topic, not by the envelope.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Class {
+            $($(#[$doc])* $variant = $number,)*
         }
+
+        /// What a class carries.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Body<$l> {
+            $($(#[$doc])* $variant $(($body))?,)*
+        }
+
+        impl Class {
+            /// Every class, ascending by number.
+            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$variant),*];
+
+            /// The name used in topics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Whether a message of this class answers a draw, which is then its nonce.
+            #[must_use]
+            pub const fn answers(self) -> bool {
+                match self { $(Self::$variant => kind!($kind),)* }
+            }
+
+            /// The class number and the head of the 8-byte network that follows it in the external data.
+            pub(crate) const fn signed_head(self) -> &'static [u8] {
+                // A table without pointers, by number: a match would cost a microcontroller four bytes more per class.
+                const HEADS: [[u8; 2]; 24] = {
+                    let mut heads = [[0, 0x48]; 24];
+                    $(heads[$number] = [$number, 0x48];)*
+                    heads
+                };
+                &HEADS[self as usize]
+            }
+        }
+
+        impl<$l> Body<$l> {
+            /// The class of messages with this body.
+            #[must_use]
+            pub const fn class(&self) -> Class {
+                match self { $(Self::$variant { .. } => Class::$variant,)* }
+            }
+
+            pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+                match self { $(Self::$variant $((bound!(body, $body)))? => content!(out $(, body, $body)?),)* }
+            }
+
+            pub(crate) fn read(class: Class, input: &mut Reader<$l>) -> Result<Self, DecodeError> {
+                Ok(match class {
+                    $(Class::$variant => { contained!(input, Self::$variant $(, $body)?) })*
+                })
+            }
+        }
+
+        $($(
+            impl<$l> said::Write for $body {
+                fn class(&self) -> Class {
+                    Class::$variant
+                }
+
+                fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+                    Field::write(self, out)
+                }
+            }
+            impl<$l> Said for $body {}
+        )?)*
+    };
+}
+
+macro_rules! kind {
+    (says) => {
+        false
+    };
+    (answers) => {
+        true
+    };
+}
+
+/// The name under which a body is matched, only where there is one.
+macro_rules! bound {
+    ($name:ident, $body:ty) => {
+        $name
+    };
+}
+
+macro_rules! content {
+    ($out:ident) => {
+        nothing($out)
+    };
+    ($out:ident, $name:ident, $body:ty) => {
+        Field::write($name, $out)
+    };
+}
+
+macro_rules! contained {
+    ($input:ident, $variant:expr) => {{
+        $input.tuple(0)?;
+        $variant
+    }};
+    ($input:ident, $variant:expr, $body:ty) => {
+        $variant(<$body as Field<'_>>::read($input)?)
+    };
+}
+
+use {bound, classes, contained, content, kind};
+
+/// The body of a class that carries nothing.
+fn nothing(out: &mut Writer<'_>) -> Result<(), EncodeError> {
+    out.array(0)
+}
+
+pub(crate) mod said {
+    use super::{Class, EncodeError, Writer};
+
+    pub(crate) trait Write {
+        fn class(&self) -> Class;
+        fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError>;
+    }
+}
+
+/// What a message can carry: a [`Body`], or the body of one class. Firmware that passes the latter links only the
+/// encoders of the classes it speaks.
+#[expect(private_bounds, reason = "sealed")]
+pub trait Said: said::Write {}
+
+impl said::Write for Body<'_> {
+    fn class(&self) -> Class {
+        Body::class(self)
     }
 
-    /// The number that is signed, 1 to 7.
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        Body::write(self, out)
+    }
+}
+impl Said for Body<'_> {}
+
+/// The body of a heartbeat, for firmware that does without [`Body`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nothing;
+
+impl said::Write for Nothing {
+    fn class(&self) -> Class {
+        Class::Heartbeat
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        nothing(out)
+    }
+}
+impl Said for Nothing {}
+
+impl Class {
+    /// The number that is signed.
     #[must_use]
     pub const fn as_u8(self) -> u8 {
         self as u8

@@ -1,7 +1,7 @@
 //! The attester: one boot of one device. It counts messages and links them, so that honest firmware cannot fork itself
 //! by mistake. Transport, clock and randomness are the caller's.
 
-use crate::{Body, Claims, Network, PublicKey, SealError, Signed, Signer, seal};
+use crate::{Network, PublicKey, Said, SealError, Signed, Signer, claims::Head, sign::seal_parts};
 
 /// Where the boot count survives a power cut. It is the only thing a device must persist.
 pub trait Storage {
@@ -72,7 +72,8 @@ impl<S: Signer> Device<S> {
     }
 
     /// Makes the next message in `buf` ([`MAX_MESSAGE`](crate::MAX_MESSAGE) bytes always suffice). `iat` is unix
-    /// seconds, if the device has a clock; `nonce` the draw, exactly for an answer. On an error nothing has advanced.
+    /// seconds, if the device has a clock; `nonce` the draw, exactly for a class that answers one; `body` a
+    /// [`Body`](crate::Body) or the body of one class. On an error nothing has advanced.
     ///
     /// # Errors
     /// Claims that do not encode, a buffer that is too small, a signer that gives no signature.
@@ -80,12 +81,12 @@ impl<S: Signer> Device<S> {
         &mut self,
         iat: Option<u64>,
         nonce: Option<[u8; 32]>,
-        body: &Body<'_>,
+        body: &dyn Said,
         buf: &'b mut [u8],
     ) -> Result<Signed<'b>, SealError> {
         let seq = self.next_seq.ok_or(SealError::Exhausted)?;
-        let claims = Claims { iat, nonce, boot: self.boot, seq, prev: self.prev, body: *body };
-        let signed = seal(&self.signer, &self.network, &claims, buf)?;
+        let head = Head { iat, nonce, boot: self.boot, seq, prev: self.prev };
+        let signed = seal_parts(&self.signer, &self.network, &head, body, buf)?;
         self.next_seq = seq.checked_add(1);
         self.prev = link(&signed.id);
         Ok(signed)

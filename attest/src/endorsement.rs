@@ -7,7 +7,7 @@
 
 use crate::{
     DecodeError, EncodeError, PublicKey, SealError, Signer, ToBeSigned,
-    cbor::{Reader, no_room, writer},
+    cbor::{Reader, Writer},
 };
 
 /// The longest certificate, in bytes.
@@ -112,9 +112,9 @@ impl<'a> Endorsement<'a> {
         *head = 0x82;
         let body = self.write_body(rest)?;
         let rest = rest.get_mut(body..).ok_or(EncodeError::Buffer)?;
-        let mut e = writer(rest);
-        e.bytes(&self.signature).map_err(no_room)?;
-        Ok(1 + body + e.writer().position())
+        let mut e = Writer::new(rest);
+        e.bytes(&self.signature)?;
+        Ok(1 + body + e.position())
     }
 
     /// Reads a certificate: the one canonical encoding and nothing else.
@@ -177,12 +177,16 @@ impl<'a> Endorsement<'a> {
         if !fits(self.model) {
             return Err(EncodeError::Bounds);
         }
-        let mut e = writer(out);
-        e.array(7)
-            .and_then(|e| e.u64(VERSION)?.bytes(&self.device)?.u64(self.tier.as_u8().into())?.bytes(&self.firmware))
-            .and_then(|e| e.str(self.model)?.u64(self.issued)?.bytes(&self.maker))
-            .map_err(no_room)?;
-        Ok(e.writer().position())
+        let mut e = Writer::new(out);
+        e.array(7)?;
+        e.uint(VERSION)?;
+        e.bytes(&self.device)?;
+        e.uint(self.tier.as_u8().into())?;
+        e.bytes(&self.firmware)?;
+        e.text(self.model)?;
+        e.uint(self.issued)?;
+        e.bytes(&self.maker)?;
+        Ok(e.position())
     }
 }
 

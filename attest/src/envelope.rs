@@ -94,14 +94,42 @@ pub fn evidence_id(class: Class, network: &Network, env: &Envelope<'_>) -> Evide
 #[cfg(feature = "alloc")]
 #[must_use]
 pub fn sig_structure(class: Class, network: &Network, env: &Envelope<'_>) -> alloc::vec::Vec<u8> {
-    let (head, head_len) = bytes_head(env.payload.len());
-    let mut out = alloc::vec::Vec::with_capacity(TBS_PREFIX_LEN + head_len + env.payload.len());
-    for part in tbs_prefix(class, network, env.protected) {
-        out.extend_from_slice(part);
+    Structure::of(class, network, env).bytes().to_vec()
+}
+
+/// A Sig_structure in place, so that verifying a message asks the allocator for nothing.
+#[cfg(feature = "alloc")]
+pub(crate) struct Structure {
+    bytes: [u8; STRUCTURE_MAX],
+    len: usize,
+    long: alloc::vec::Vec<u8>,
+}
+
+/// A decoded envelope's payload is shorter than the message.
+#[cfg(feature = "alloc")]
+const STRUCTURE_MAX: usize = TBS_PREFIX_LEN + 3 + MAX_MESSAGE;
+
+#[cfg(feature = "alloc")]
+impl Structure {
+    pub(crate) fn of(class: Class, network: &Network, env: &Envelope<'_>) -> Self {
+        let (head, head_len) = bytes_head(env.payload.len());
+        let [a, b, c, d, e] = tbs_prefix(class, network, env.protected);
+        let parts = [a, b, c, d, e, head.get(..head_len).unwrap_or_default(), env.payload];
+        let mut out = Self { bytes: [0; STRUCTURE_MAX], len: 0, long: alloc::vec::Vec::new() };
+        for part in parts {
+            match out.bytes.get_mut(out.len..out.len + part.len()) {
+                Some(room) => room.copy_from_slice(part),
+                // Only an envelope that somebody put together by hand: its payload is above the bound of `decode`.
+                None => out.long = parts.concat(),
+            }
+            out.len += part.len();
+        }
+        out
     }
-    out.extend_from_slice(head.get(..head_len).unwrap_or_default());
-    out.extend_from_slice(env.payload);
-    out
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.long.is_empty() { self.bytes.get(..self.len).unwrap_or_default() } else { &self.long }
+    }
 }
 
 /// Everything of the Sig_structure before the payload's head. The protected header has its one length by decode.
@@ -130,20 +158,5 @@ pub(crate) fn bytes_head(len: usize) -> ([u8; 3], usize) {
         1 => ([0x40 | low, 0, 0], 1),
         2 => ([0x58, low, 0], 2),
         _ => ([0x59, high, low], 3),
-    }
-}
-
-impl Class {
-    /// The class number and the head of the 8-byte network that follows it in the external data.
-    const fn signed_head(self) -> &'static [u8] {
-        match self {
-            Self::Telemetry => &[1, 0x48],
-            Self::Heartbeat => &[2, 0x48],
-            Self::Boot => &[3, 0x48],
-            Self::Answer => &[4, 0x48],
-            Self::Commitment => &[5, 0x48],
-            Self::Witness => &[6, 0x48],
-            Self::Reveal => &[7, 0x48],
-        }
     }
 }

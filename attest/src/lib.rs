@@ -5,6 +5,9 @@
 //! caller. The feature `verify` adds the verifier's side. Decoding, verifying and appraising are three steps:
 //! [`decode`] checks the form, `verify` the signature; appraisal (is it in time, plausible, new?) is `oracle-core`'s.
 //!
+//! A new message class is one line in `class.rs` and one file under `body/`; everything else (encoding, strict decoding,
+//! topics, batches, nodes that store it) follows from the table.
+//!
 //! Left out on purpose: transport, clocks, random numbers and any appraisal.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -17,6 +20,7 @@ extern crate std;
 #[cfg(feature = "verify")]
 pub mod batch;
 mod beacon;
+mod body;
 mod cbor;
 pub mod challenge;
 mod claims;
@@ -25,11 +29,13 @@ mod device;
 mod endorsement;
 mod envelope;
 mod error;
+mod field;
 mod hash;
 mod identity;
 mod list;
 mod place;
 mod queue;
+mod receipt;
 mod sign;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 mod soft;
@@ -42,8 +48,13 @@ pub use batch::BatchVerifier;
 pub use beacon::{
     BEACON_LEN, Beacon, BeaconDomain, BeaconError, Challenge, CheckCertificate, Unchecked, beacon_message, derive,
 };
-pub use claims::{Body, BootBody, Claims, EAT_PROFILE, MAX_CHAIN, RevealBody};
-pub use class::Class;
+pub use body::{
+    AnswerBody, BandwidthBody, BootBody, ChannelName, ChannelNames, CommitmentBody, EndorsementBody, FixBody,
+    MAX_CHAIN, MAX_LEAF_AND_PATH, MAX_MATRIX, MeterBody, MeterWindow, MeterWindows, Name, OpeningBody, PossessionBody,
+    RevealBody, Satellite, Satellites, Tallies, Tally, Unit, WitnessBody, WorkBody,
+};
+pub use claims::{Claims, EAT_PROFILE};
+pub use class::{Body, Class, Nothing, Said};
 pub use device::{BootError, Device, Storage, VolatileBoot, link};
 pub use endorsement::{Endorsement, EndorsementError, MAX_ENDORSEMENT, MAX_MODEL, Tier};
 #[cfg(feature = "alloc")]
@@ -53,7 +64,10 @@ pub use error::{DecodeError, EncodeError};
 pub use identity::{Alg, DEVICE_KEY_STATEMENT_MAX, PublicKey, device_key_statement, network_id};
 pub use list::{List, ListIter, Reading, Readings, Reception, Receptions, Row};
 pub use place::{Location, location_commitment};
-pub use queue::{QUEUE_HEAD, QUEUE_RECORD_HEAD, Queue, QueueFull, QueueIter, Queued, Receipted};
+pub use queue::{QUEUE_HEAD, QUEUE_RECORD_HEAD, Queue, QueueFull, QueueIter, Queued, ReceiptError, Receipted};
+#[cfg(feature = "verify")]
+pub use receipt::ReceiptKeys;
+pub use receipt::{CheckReceipt, MAX_PATH, MAX_RECEIPTS, Receipts};
 pub use sign::{SealError, SignError, Signed, Signer, ToBeSigned, seal};
 #[cfg(feature = "soft-ed25519")]
 pub use soft::SoftEd25519;

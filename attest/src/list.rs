@@ -2,37 +2,39 @@
 
 use core::{fmt, marker::PhantomData};
 
-use minicbor::encode::Write as _;
-
 use crate::{
     DecodeError, EncodeError,
-    cbor::{Reader, Writer, no_room},
+    cbor::{Reader, Writer},
+    field::{Field, tuple},
 };
 
-/// One reading: `mantissa · 10^exponent` on a channel whose meaning the device class defines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(C)]
-pub struct Reading {
-    /// The channel.
-    pub channel: u64,
-    /// The decimal exponent.
-    pub exponent: i8,
-    /// The integer that is scaled.
-    pub mantissa: i64,
+tuple! {
+    /// One reading: `mantissa · 10^exponent` on a channel whose meaning the device class or
+    /// [`ChannelName`](crate::ChannelName) defines.
+    pub struct Reading {
+        /// The channel.
+        pub channel: u64,
+        /// The decimal exponent.
+        pub exponent: i8,
+        /// The integer that is scaled.
+        pub mantissa: i64,
+    }
+    check |_| true
 }
 
-/// One reception: what a device heard of another's coverage transmission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(C)]
-pub struct Reception {
-    /// The lease of the transmitter.
-    pub lease: u64,
-    /// The payload that was heard.
-    pub payload: [u8; 16],
-    /// Received power in 0.01 dBm.
-    pub rssi: i32,
-    /// Signal to noise in 0.01 dB.
-    pub snr: i32,
+tuple! {
+    /// One reception: what a device heard of another's coverage transmission.
+    pub struct Reception {
+        /// The lease of the transmitter.
+        pub lease: u64,
+        /// The payload that was heard.
+        pub payload: [u8; 16],
+        /// Received power in 0.01 dBm.
+        pub rssi: i32,
+        /// Signal to noise in 0.01 dB.
+        pub snr: i32,
+    }
+    check |_| true
 }
 
 /// Readings of a telemetry message, at most 32.
@@ -40,20 +42,19 @@ pub type Readings<'a> = List<'a, Reading>;
 /// Receptions of a reveal, at most 16, strictly ascending by lease.
 pub type Receptions<'a> = List<'a, Reception>;
 
-mod row {
-    use super::{DecodeError, EncodeError, Reader, Writer};
+pub(crate) mod row {
+    use crate::field::Field;
 
-    /// How a row is written and read; private, so that no other type can be a row.
-    pub(crate) trait Codec: Sized {
+    /// What a list needs to know of its rows beyond their layout.
+    pub(crate) trait Codec: for<'a> Field<'a> {
+        /// The most rows of a list.
         const MAX: usize;
-        /// Whether `next` may follow `self`.
+        /// Whether `next` may follow.
         fn precedes(&self, next: &Self) -> bool;
-        fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError>;
-        fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
     }
 }
 
-/// A row of a [`List`]: [`Reading`] or [`Reception`].
+/// A row of a [`List`]: [`Reading`], [`Reception`] and those of the bodies.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Row: row::Codec + Copy + PartialEq + fmt::Debug {}
 impl Row for Reading {}
@@ -65,20 +66,6 @@ impl row::Codec for Reading {
     fn precedes(&self, _: &Self) -> bool {
         true
     }
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
-        out.array(3)
-            .and_then(|e| e.u64(self.channel)?.i64(self.exponent.into())?.i64(self.mantissa))
-            .map_err(no_room)?;
-        Ok(())
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        input.tuple(3)?;
-        let channel = input.uint()?;
-        let exponent = i8::try_from(input.int()?).map_err(|_| DecodeError::Bounds)?;
-        Ok(Self { channel, exponent, mantissa: input.int()? })
-    }
 }
 
 impl row::Codec for Reception {
@@ -86,22 +73,6 @@ impl row::Codec for Reception {
 
     fn precedes(&self, next: &Self) -> bool {
         self.lease < next.lease
-    }
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
-        out.array(4)
-            .and_then(|e| e.u64(self.lease)?.bytes(&self.payload)?.i64(self.rssi.into())?.i64(self.snr.into()))
-            .map_err(no_room)?;
-        Ok(())
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        input.tuple(4)?;
-        let lease = input.uint()?;
-        let payload = input.array_of()?;
-        let rssi = i32::try_from(input.int()?).map_err(|_| DecodeError::Bounds)?;
-        let snr = i32::try_from(input.int()?).map_err(|_| DecodeError::Bounds)?;
-        Ok(Self { lease, payload, rssi, snr })
     }
 }
 
@@ -151,13 +122,15 @@ impl<'a, T: Row> List<'a, T> {
             }
         }
     }
+}
 
+impl<'a, T: Row> Field<'a> for List<'a, T> {
     /// Checks number and order, then writes an array.
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         if self.len() > Self::MAX {
             return Err(EncodeError::Bounds);
         }
-        out.array(self.len() as u64).map_err(no_room)?;
+        out.array(self.len() as u64)?;
         match self.0 {
             Source::Rows(rows) => {
                 let mut last: Option<&T> = None;
@@ -171,12 +144,12 @@ impl<'a, T: Row> List<'a, T> {
                 Ok(())
             }
             // Already the one canonical encoding; so a device that only speaks carries no decoder.
-            Source::Received { rows, .. } => out.writer_mut().write_all(rows).map_err(|_| EncodeError::Buffer),
+            Source::Received { rows, .. } => out.raw(rows),
         }
     }
 
-    /// Reads an array and checks every row, so that iterating cannot fail later. `whole` is the reader's input.
-    pub(crate) fn read(input: &mut Reader<'a>, whole: &'a [u8]) -> Result<Self, DecodeError> {
+    /// Reads an array and checks every row, so that iterating cannot fail later.
+    fn read(input: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let count = usize::try_from(input.array()?).map_err(|_| DecodeError::Bounds)?;
         if count > Self::MAX {
             return Err(DecodeError::Bounds);
@@ -190,7 +163,7 @@ impl<'a, T: Row> List<'a, T> {
             }
             last = Some(row);
         }
-        let rows = whole.get(start..input.position()).ok_or(DecodeError::Truncated)?;
+        let rows = input.since(start).ok_or(DecodeError::Truncated)?;
         Ok(Self(Source::Received { rows, count }))
     }
 }

@@ -2,7 +2,8 @@
 //! sequence number and the previous id are `device.rs`.
 
 use crate::{
-    Claims, Class, EncodeError, EvidenceId, MAX_MESSAGE, Network, PublicKey,
+    Claims, Class, EncodeError, EvidenceId, MAX_MESSAGE, Network, PublicKey, Said,
+    claims::Head,
     envelope::{FRAME, SIGNATURE_HEAD, TBS_PREFIX_LEN, UNPROTECTED, bytes_head, protected, tbs_prefix_bytes},
     hash::sha256,
 };
@@ -105,11 +106,22 @@ pub fn seal<'b, S: Signer>(
     claims: &Claims<'_>,
     buf: &'b mut [u8],
 ) -> Result<Signed<'b>, SealError> {
+    seal_parts(signer, network, &claims.head(), &claims.body, buf)
+}
+
+/// [`seal`] over the claims' two parts.
+pub(crate) fn seal_parts<'b, S: Signer>(
+    signer: &S,
+    network: &Network,
+    head: &Head,
+    body: &dyn Said,
+    buf: &'b mut [u8],
+) -> Result<Signed<'b>, SealError> {
     let key = signer.public_key();
-    let class = claims.class();
+    let (class, seq) = (body.class(), head.seq);
     let protected = protected(key.alg(), &key.kid());
     // First the Sig_structure: claims at a fixed place, its head and prefix right before them.
-    let payload_len = claims.encode(buf.get_mut(PAYLOAD_AT..).ok_or(EncodeError::Buffer)?)?;
+    let payload_len = head.encode(body, buf.get_mut(PAYLOAD_AT..).ok_or(EncodeError::Buffer)?)?;
     let payload_end = PAYLOAD_AT + payload_len;
     let (head, head_len) = bytes_head(payload_len);
     let head = head.get(..head_len).unwrap_or_default();
@@ -127,7 +139,7 @@ pub fn seal<'b, S: Signer>(
         return Err(EncodeError::Buffer.into());
     }
     let bytes = buf.get(..len).ok_or(EncodeError::Buffer)?;
-    Ok(Signed { class, bytes, id, seq: claims.seq })
+    Ok(Signed { class, bytes, id, seq })
 }
 
 /// Writes the parts one after the other from `at`; returns where they end.

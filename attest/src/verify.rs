@@ -4,7 +4,7 @@
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch::Item};
 use sha2::{Digest, Sha256};
 
-use crate::{Class, Envelope, EvidenceId, Network, PublicKey, envelope::sig_structure};
+use crate::{Class, Envelope, EvidenceId, Network, PublicKey, envelope::Structure};
 
 /// Why a message does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,11 +78,12 @@ pub(crate) fn check(
     if env.kid != key.kid() {
         return Err(VerifyError::Kid);
     }
-    let message = sig_structure(class, network, env);
+    let structure = Structure::of(class, network, env);
+    let message = structure.bytes();
     match key {
-        PublicKey::Ed25519(key) => Ok(Checked::Ed25519(Pending::new(*key, env.signature, &message))),
+        PublicKey::Ed25519(key) => Ok(Checked::Ed25519(Pending::new(*key, env.signature, message))),
         PublicKey::P256(key) => {
-            let id: EvidenceId = Sha256::digest(&message).into();
+            let id: EvidenceId = Sha256::digest(message).into();
             verify_p256(key, &id, env.signature)?;
             Ok(Checked::Done(id))
         }

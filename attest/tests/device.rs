@@ -57,7 +57,7 @@ fn every_message_counts_up_and_names_the_one_before() {
     let mut prev = [0; 16];
     for seq in 0..14 {
         let body = bodies()[seq % 7];
-        let nonce = matches!(body, Body::Answer { .. }).then_some([1; 32]);
+        let nonce = body.class().answers().then_some([1; 32]);
         let mut buf = [0; MAX_MESSAGE];
         let signed = device.message(Some(5), nonce, &body, &mut buf).expect("speaks");
         let env = decode(signed.bytes).expect("decodes");

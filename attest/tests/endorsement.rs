@@ -114,7 +114,7 @@ fn a_device_derives_its_challenge_from_the_broadcast() {
     let (nonce, body) = found.answer();
     let mut buf = [0; MAX_MESSAGE];
     let signed = device.message(None, nonce, &body, &mut buf).expect("answers");
-    assert_eq!(body, Body::Answer { lease: 7, slot: 4 });
+    assert_eq!(body, Body::Answer(attest::AnswerBody { lease: 7, slot: 4 }));
     let env = decode(signed.bytes).expect("decodes");
     assert!(verify(&env, signed.class, &network(), &device.public_key()).is_ok());
 }

@@ -3,8 +3,8 @@
 mod common;
 
 use attest::{
-    Body, BootBody, Claims, Class, DecodeError, EncodeError, Location, MAX_CHAIN, MAX_MESSAGE, Reading, Reception,
-    RevealBody, SoftEd25519, decode, seal,
+    AnswerBody, Body, BootBody, Claims, Class, CommitmentBody, DecodeError, EncodeError, Location, MAX_CHAIN,
+    MAX_MESSAGE, Reading, Reception, RevealBody, SoftEd25519, decode, seal,
 };
 use common::{bodies, claims, network, payload};
 
@@ -160,6 +160,82 @@ fn commitments_and_reveals_are_held_to_their_bounds() {
 }
 
 #[test]
+fn the_later_classes_are_held_to_their_bounds() {
+    use Class::{Bandwidth, Channels, Endorsement, Fix, Meter, Opening, Possession, Work};
+    use DecodeError::{Bounds, Order, Type};
+    let (b16, b32) = (format!("50{}", "00".repeat(16)), format!("5820{}", "00".repeat(32)));
+    // A window of the meter: start, end, and four numbers.
+    let window = |start: u8, end: u8| format!("86{start:02x}{end:02x}00000000");
+    let meter = |windows: &[(u8, u8)]| {
+        let rows: String = windows.iter().map(|(start, end)| window(*start, *end)).collect();
+        format!("830120{:02x}{rows}", 0x80 + windows.len())
+    };
+    let fix = |lat: &str, seen: &str| format!("8601{lat}000001{seen}");
+    let leaf = |leaf: &str, path: usize| {
+        let path = if path == 0 { "40".to_owned() } else { format!("59{path:04x}{}", "00".repeat(path)) };
+        format!("8607010002{leaf}{path}")
+    };
+    let long_leaf = |len: usize| format!("59{len:04x}{}", "00".repeat(len));
+    for (class, text, verdict) in [
+        (Channels, "80".to_owned(), Ok(())),
+        (Channels, "81830118".to_owned(), Err(DecodeError::Truncated)),
+        (Channels, "8183011861626161".to_owned(), Ok(())),
+        (Channels, "818301186160".to_owned(), Err(Bounds)), // an empty name
+        (Channels, "81830118616120".to_owned(), Err(Bounds)), // a space
+        (Channels, "8183011861612d".to_owned(), Err(Bounds)), // begins with a dash
+        (Channels, format!("81830118617819{}", "61".repeat(25)), Err(Bounds)),
+        (Channels, "8183011a000100006161".to_owned(), Err(Bounds)), // a unit above 65,535
+        (Channels, "8283010161618301016161".to_owned(), Err(Order)),
+        (Meter, meter(&[]), Ok(())),
+        (Meter, meter(&[(1, 2), (2, 3)]), Ok(())),
+        (Meter, meter(&[(1, 3), (2, 4)]), Err(Order)),
+        (Meter, meter(&[(2, 3), (1, 2)]), Err(Order)),
+        (Meter, meter(&[(2, 2)]), Err(Bounds)),
+        (Meter, meter(&[(3, 2)]), Err(Bounds)),
+        (Fix, fix("00", "80"), Ok(())),
+        (Fix, fix("1a35a4e900", "80"), Ok(())),
+        (Fix, fix("1a35a4e901", "80"), Err(Bounds)),
+        (Fix, fix("00", "818401185a19016700"), Ok(())),
+        (Fix, fix("00", "818401185b0000"), Err(Bounds)),
+        (Fix, fix("00", "8184010019016800"), Err(Bounds)),
+        (Fix, fix("00", "8284010000008401000000"), Err(Order)),
+        (Possession, leaf("41aa", 0), Ok(())),
+        (Possession, leaf("40", 0), Err(Bounds)),
+        (Possession, leaf("41aa", 736), Ok(())),
+        (Possession, leaf("41aa", 735), Err(Bounds)),
+        (Possession, leaf(&long_leaf(512), 256), Ok(())),
+        (Possession, leaf(&long_leaf(513), 256), Err(Bounds)),
+        (Work, format!("8501020103{b32}"), Ok(())),
+        (Work, format!("8501020003{b32}"), Err(Bounds)),
+        (Work, format!("8501020100{b32}"), Err(Bounds)),
+        (Work, format!("8501021a0001ffff03{b32}"), Ok(())),
+        (Work, format!("8501021a0002000003{b32}"), Err(Bounds)),
+        (Opening, format!("85010203{b32}01"), Ok(())),
+        (Opening, format!("85010200{b32}01"), Err(Bounds)),
+        (Opening, format!("85010203{b32}00"), Err(Bounds)),
+        (Opening, format!("85010203{b16}01"), Err(Bounds)),
+        (Bandwidth, format!("840102038184010203{b16}"), Ok(())),
+        (Bandwidth, format!("840102008184010203{b16}"), Err(Bounds)),
+        (Bandwidth, format!("840102038284010203{b16}84010203{b16}"), Err(Order)),
+        (Endorsement, "8140".to_owned(), Err(Bounds)),
+        (Endorsement, "80".to_owned(), Err(Bounds)),
+        (Endorsement, "8100".to_owned(), Err(Type)),
+    ] {
+        let nonce = class.answers();
+        let found = if nonce { answering(class, &text) } else { body(class, &text) };
+        assert_eq!(found, verdict, "{class} {text}");
+    }
+    assert_eq!(body(Work, &format!("8501020103{b32}")), Err(DecodeError::Class), "an answer names its draw");
+}
+
+/// A body behind a nonce.
+fn answering(class: Class, text: &str) -> Result<(), DecodeError> {
+    let nonce = format!("061a6553f1000a5820{}", "00".repeat(32));
+    let (iat, body) = (Box::leak(nonce.into_boxed_str()), Box::leak(text.to_owned().into_boxed_str()));
+    Parts { map: "a4", iat, body, ..PLAIN }.decode(class)
+}
+
+#[test]
 fn a_boot_is_held_to_its_bounds() {
     let profile = |text: &str| format!("06001901097821{}", hex::encode(text));
     let head = format!("8350{}5820{}", "00".repeat(16), "00".repeat(32));
@@ -227,12 +303,12 @@ fn the_attester_cannot_write_what_the_gate_refuses() {
     assert_eq!(reveal(&[heard(1), heard(2)]), Ok(()));
     assert_eq!(reveal(&[heard(2), heard(1)]), Err(EncodeError::Order));
     assert_eq!(reveal(&[heard(1), heard(1)]), Err(EncodeError::Order));
-    let long = Body::Commitment { lease: 0, first_slot: 0, length: MAX_CHAIN + 1, anchor: [0; 32] };
+    let long = Body::Commitment(CommitmentBody { lease: 0, first_slot: 0, length: MAX_CHAIN + 1, anchor: [0; 32] });
     assert_eq!(encode(long), Err(EncodeError::Bounds));
     let nowhere = Location { lat: 900_000_001, lon: 0, salt: [0; 16] };
     let boot = Body::Boot(BootBody { seed: [0; 16], firmware: [0; 32], location: Some(nowhere) });
     assert_eq!(encode(boot), Err(EncodeError::Bounds));
-    let no_nonce = Claims { nonce: None, ..claims(Body::Answer { lease: 0, slot: 0 }) };
+    let no_nonce = Claims { nonce: None, ..claims(Body::Answer(AnswerBody { lease: 0, slot: 0 })) };
     assert_eq!(no_nonce.encode(&mut [0; MAX_MESSAGE]), Err(EncodeError::Class));
     let nonce = Claims { nonce: Some([0; 32]), ..claims(Body::Heartbeat) };
     assert_eq!(nonce.encode(&mut [0; MAX_MESSAGE]), Err(EncodeError::Class));

@@ -28,17 +28,42 @@ fn body_json(body: &Body<'_>) -> Value {
             hex::encode(firmware),
             location.map_or(json!([]), |l| json!([l.lat, l.lon, hex::encode(l.salt)]))
         ]),
-        Body::Answer { lease, slot } => json!([lease, slot]),
-        Body::Commitment { lease, first_slot, length, anchor } => {
-            json!([lease, first_slot, length, hex::encode(anchor)])
-        }
-        Body::Witness { slot, commitment } => json!([slot, hex::encode(commitment)]),
+        Body::Answer(b) => json!([b.lease, b.slot]),
+        Body::Commitment(b) => json!([b.lease, b.first_slot, b.length, hex::encode(b.anchor)]),
+        Body::Witness(b) => json!([b.slot, hex::encode(b.commitment)]),
         Body::Reveal(RevealBody { slot, secret, salt, receptions }) => json!([
             slot,
             secret.map_or(String::new(), hex::encode),
             hex::encode(salt),
             receptions.iter().map(|r| json!([r.lease, hex::encode(r.payload), r.rssi, r.snr])).collect::<Vec<_>>()
         ]),
+        later => later_body_json(later),
+    }
+}
+
+/// The bodies of the classes from 8 on.
+fn later_body_json(body: &Body<'_>) -> Value {
+    match body {
+        Body::Channels(names) => {
+            names.iter().map(|c| json!([c.channel, c.unit.0, c.name.as_str()])).collect::<Vec<_>>().into()
+        }
+        Body::Meter(b) => {
+            let windows = b.windows.iter().map(|w| json!([w.start, w.end, w.first, w.last, w.sampled, w.peak]));
+            json!([b.register, b.exponent, windows.collect::<Vec<_>>()])
+        }
+        Body::Fix(b) => {
+            let seen = b.satellites.iter().map(|s| json!([s.id, s.elevation, s.azimuth, s.cn0]));
+            json!([b.at_ms, b.lat, b.lon, b.height_cm, b.hdop, seen.collect::<Vec<_>>()])
+        }
+        Body::Possession(b) => json!([b.lease, b.slot, b.sample, b.index, hex::encode(b.leaf), hex::encode(b.path)]),
+        Body::Work(b) => json!([b.lease, b.slot, b.size, b.rounds, hex::encode(b.root)]),
+        Body::Opening(b) => json!([b.lease, b.slot, b.rows, hex::encode(b.content), b.length]),
+        Body::Bandwidth(b) => {
+            let tallies = b.tallies.iter().map(|t| json!([t.member, t.bytes, t.packets, hex::encode(t.tags)]));
+            json!([b.lease, b.slot, b.span_us, tallies.collect::<Vec<_>>()])
+        }
+        Body::Endorsement(b) => json!([hex::encode(b.certificate())]),
+        earlier => panic!("{} has its own arm", earlier.class()),
     }
 }
 
@@ -59,6 +84,7 @@ fn message(name: &str, alg: &str, signer: &dyn Signer, claims: &Claims<'_>) -> V
             "prev": hex::encode(claims.prev), "body": body_json(&claims.body),
         },
         "payload": hex::encode(env.payload),
+        "protected": hex::encode(env.protected),
         "sig_structure": hex::encode(sig_structure(claims.class(), &network(), &env)),
         "id": hex::encode(signed.id),
         "envelope": hex::encode(signed.bytes),

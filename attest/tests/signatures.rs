@@ -13,7 +13,7 @@ use common::{claims, network};
 use curve25519_dalek::{
     EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT, constants::EIGHT_TORSION, traits::IsIdentity,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
 /// A signature by someone else: key, message, signature and what to call it.
@@ -200,6 +200,7 @@ fn torsion_splits_nobody() {
     assert!(EIGHT_TORSION[0].is_identity());
     let accepted = verdicts(&foreign);
     assert!(accepted.iter().all(|accepted| *accepted), "ZIP-215 is cofactored: every one verifies");
+    let mut published = published(&foreign, true);
     // A torsion point added after signing changes R and so the hash: refused by everyone.
     for (n, f) in foreign.iter_mut().enumerate() {
         let point = curve25519_dalek::edwards::CompressedEdwardsY(f.signature[..32].try_into().expect("32 bytes"));
@@ -207,6 +208,34 @@ fn torsion_splits_nobody() {
         f.signature[..32].copy_from_slice(&moved.compress().to_bytes());
     }
     assert!(verdicts(&foreign).iter().all(|accepted| !accepted));
+    published.extend(self::published(&foreign, false));
+    pinned(&published);
+}
+
+/// The tampered signatures as others can test with them.
+fn published(foreign: &[Foreign], valid: bool) -> Vec<Value> {
+    let one = |f: &Foreign| {
+        json!({
+            "key": hex::encode(f.key.bytes()), "message": hex::encode(&f.message),
+            "signature": hex::encode(f.signature), "valid_zip215": valid,
+        })
+    };
+    foreign.iter().map(one).collect()
+}
+
+/// Holds them to `vectors/torsion.json`; `PLUMBLINE_BLESS=1` writes it.
+fn pinned(cases: &[Value]) {
+    let now = json!({
+        "about": "Ed25519 signatures with small-order points added to R (before or after hashing) and to the key. \
+                  ZIP-215: 64 are valid, 64 are not, alone and in every batch.",
+        "cases": cases,
+    });
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/torsion.json");
+    if env::var_os("PLUMBLINE_BLESS").is_some() {
+        fs::write(&file, serde_json::to_string_pretty(&now).expect("json") + "\n").expect("written");
+    }
+    let text = fs::read_to_string(file).expect("the vectors are part of the crate");
+    assert_eq!(serde_json::from_str::<Value>(&text).expect("json"), now);
 }
 
 #[test]

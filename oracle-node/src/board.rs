@@ -8,6 +8,7 @@ use oracle_core::term::Term;
 use tokio::sync::watch;
 
 use crate::chain::View;
+use crate::clock::Reading;
 use crate::config::Config;
 use crate::keys::PublicKeys;
 use crate::metrics::Metrics;
@@ -41,6 +42,10 @@ pub struct Live {
     pub term: Option<Term>,
     /// What the core says of itself, once it runs.
     pub status: Option<Status>,
+    /// This machine's clock against the others'.
+    pub clock: Reading,
+    /// Whether this member only listens (`guard`).
+    pub listens: bool,
     /// Real time of the last update, unix ms.
     pub updated_ms: u64,
 }

@@ -3,17 +3,24 @@
 //! Leaves out: what the events mean (`oracle_core::registry`), when to transmit what (`oracle_core::oracle`).
 
 mod abi;
+mod batches;
+mod faults;
 mod log;
 mod outbox;
 mod rpc;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy::primitives::B256;
+use oracle_core::effect::Transmission;
+use oracle_core::handover::Start;
 use oracle_core::registry::{Contracts, Registry, Snapshot};
 use oracle_core::term::Term;
 
 pub use abi::calldata;
+pub use faults::{SlashError, Slashed, submit as submit_fault};
 pub use outbox::{Outbox, OutboxSetup};
 pub use rpc::{ChainError, Rpc};
 pub use watch::{Watch, WatchError, WatchSetup};
@@ -23,14 +30,31 @@ use crate::config;
 /// What the chain tells the node, in the order of finalized blocks.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// The term is configured: its members, its clock.
+    /// A term is configured: its members, its clock.
     Term(Box<Term>),
     /// Everything final at the moment has been folded (said again after every look).
     CaughtUp,
-    /// The term is active: start of epoch 0, unix ms.
+    /// The registry rotated to a term. Said before the term is [`Event::Activated`].
+    Rotated {
+        /// The term.
+        term: u64,
+        /// How it begins.
+        start: Box<Start>,
+    },
+    /// A term is active: start of epoch 0, unix ms.
     Activated {
+        /// The term.
+        term: u64,
         /// Unix ms.
         genesis_ms: u64,
+    },
+    /// Every share root that the registry took for a term, each with the first epoch it counts in. Said before the term is
+    /// [`Event::Activated`], and again with every refresh.
+    ShareRoots {
+        /// The term.
+        term: u64,
+        /// In the chain's order.
+        roots: Vec<(B256, u64)>,
     },
     /// The snapshot of an epoch is known.
     Snapshot {
@@ -41,6 +65,8 @@ pub enum Event {
     },
     /// Ed25519 devices that wait for activation.
     PendingKeys {
+        /// The term that certifies them.
+        term: u64,
         /// First batch number that the chain has not used.
         batch: u64,
         /// (token, thumbprint), ascending.
@@ -53,6 +79,17 @@ pub enum Event {
     },
 }
 
+/// Something that a term owes the chain.
+#[derive(Clone, Debug)]
+pub struct Owed {
+    /// This member's turn, unix ms.
+    pub not_before: u64,
+    /// The term whose seat asks for it.
+    pub term: u64,
+    /// What to put there.
+    pub what: Transmission,
+}
+
 /// The fold as of the last finalized block, for everyone who only reads.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -62,8 +99,8 @@ pub struct View {
     pub block: u64,
     /// The fold, as of the last block that changed it.
     pub registry: Arc<Registry>,
-    /// First batch of device keys that the chain has not used.
-    pub next_batch: u64,
+    /// First batch of device keys that the chain has not used, by term.
+    pub batches: BTreeMap<u64, u64>,
     /// Whether the fold has reached the finalized head since the start.
     pub caught_up: bool,
 }

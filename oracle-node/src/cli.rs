@@ -1,22 +1,32 @@
 //! The command line: its flags, its help, and what each command does short of running the node.
 //! Leaves out: exit codes and logging (`main`), the node itself (`oracle_node::node`).
 
+mod faults;
+mod keys;
+mod reshare;
+mod rotate;
+mod share;
+
 use std::path::{Path, PathBuf};
 
 use alloy::transports::http::reqwest;
-use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use oracle_node::chain::Rpc;
 use oracle_node::config::Config;
-use oracle_node::keys::{Keys, Secret};
+use oracle_node::keys::Keys;
 use serde_json::Value;
+
+pub(crate) use faults::{FaultsCommand, faults};
+pub(crate) use keys::{How, KeysArgs, init, keys};
+pub(crate) use reshare::{Reshare, reshare};
+pub(crate) use rotate::{Rotate, rotate};
 
 /// One member of a Plumbline committee: hears devices, agrees with the other members on what was proven, signs, reports.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "From nothing to a running node:\n  \
-        oracle-node init ./node-a                 # keys (0600) and a configuration to edit\n  \
+        oracle-node init ./node-a                 # keys (under a password) and a configuration to edit\n  \
         oracle-node keys --config node-a/config.toml      # what governance and the bond need to know\n  \
         oracle-node register --config node-a/config.toml  # publish keys and endpoint on the chain\n  \
         oracle-node run --config node-a/config.toml       # serve; the key ceremony happens in here\n\n\
@@ -34,16 +44,22 @@ pub(crate) enum Command {
     Init {
         /// The folder; made when missing.
         dir: PathBuf,
+        #[command(flatten)]
+        how: How,
     },
-    /// Print the public identities as JSON (address, transport, key generation and receipt keys).
+    /// Print the public identities as JSON (address, transport, key generation and receipt keys); or make, import, export
+    /// and inspect key files.
     #[command(after_help = "Example:\n  oracle-node keys --config node-a/config.toml | jq -r .address")]
-    Keys(ConfigPath),
+    Keys(KeysArgs),
     /// Publish this member's keys and endpoint: CommitteeRegistry.register. The member's address needs gas, and its bond.
     #[command(after_help = "Example:\n  oracle-node register --config node-a/config.toml")]
     Register(ConfigPath),
     /// Run the node until SIGINT or SIGTERM. It waits for a chain, brokers and members that are not up yet.
     #[command(after_help = "Example:\n  RUST_LOG=info oracle-node run --config node-a/config.toml")]
     Run(ConfigPath),
+    /// Certificates and a mosquitto configuration for a broker that you run.
+    #[command(subcommand)]
+    Broker(oracle_node::broker_config::BrokerCommand),
     /// Ask a running node how it is.
     #[command(
         after_help = "Examples:\n  oracle-node status --config node-a/config.toml\n  oracle-node status --api http://127.0.0.1:8080 --json"
@@ -52,6 +68,19 @@ pub(crate) enum Command {
     /// Show how far the key ceremony is, and whom it waits for. The ceremony itself runs inside `run`.
     #[command(after_help = "Example:\n  oracle-node dkg --config node-a/config.toml")]
     Dkg(Api),
+    /// Give every member a new share of the same key: asks the running node to take part, and shows how far it is.
+    #[command(
+        after_help = "Examples:\n  oracle-node reshare --config node-a/config.toml --dry-run\n  oracle-node reshare --config node-a/config.toml"
+    )]
+    Reshare(Reshare),
+    /// Show how far the hand-over to the next term is. It happens inside `run`, once governance has configured that term.
+    #[command(
+        after_help = "Examples:\n  oracle-node rotate --config node-a/config.toml --dry-run\n  oracle-node rotate --config node-a/config.toml --wait"
+    )]
+    Rotate(Rotate),
+    /// Proofs that members contradicted themselves: list them, bring them to the chain.
+    #[command(subcommand)]
+    Faults(FaultsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -78,43 +107,6 @@ pub(crate) struct Api {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct OutOfReach(String);
-
-/// `init`
-pub(crate) fn init(dir: &Path) -> anyhow::Result<()> {
-    let keys = dir.join("keys");
-    std::fs::create_dir_all(&keys).with_context(|| format!("{}", keys.display()))?;
-    let config = dir.join("config.toml");
-    if config.exists() {
-        bail!("{} exists already; nothing was changed", config.display());
-    }
-    for name in ["member", "peer", "dkg", "receipt", "store"] {
-        let path = keys.join(format!("{name}.key"));
-        if !path.exists() {
-            fresh(name).write_new(&path)?;
-        }
-    }
-    std::fs::write(&config, include_str!("../config.example.toml")).with_context(|| format!("{}", config.display()))?;
-    print_keys(&config)?;
-    eprintln!("next: edit {} (chain, brokers, policy), then: oracle-node register --config {0}", config.display());
-    Ok(())
-}
-
-/// A new secret; for the member key one that is a secp256k1 scalar (all but one in 2^128 are).
-fn fresh(name: &str) -> Secret {
-    loop {
-        let secret = Secret::new(rand::random());
-        if name != "member" || oracle_core::typed::MemberKey::from_bytes(secret.expose()).is_some() {
-            return secret;
-        }
-    }
-}
-
-/// `keys`
-pub(crate) fn print_keys(config: &Path) -> anyhow::Result<()> {
-    let keys = Keys::load(&Config::load(config)?.keys)?;
-    println!("{}", serde_json::to_string_pretty(&keys.public())?);
-    Ok(())
-}
 
 /// `register`
 pub(crate) async fn register(path: &Path) -> anyhow::Result<()> {
@@ -171,6 +163,9 @@ pub(crate) async fn status(api: &Api) -> anyhow::Result<()> {
         ("last posted epoch", &core["last_posted"]),
         ("void slots of it", &core["void_slots"]),
         ("behind the others", &core["behind"]),
+        ("only listens", &status["listens"]),
+        ("clock offset, ms", &status["clock"]["offset_ms"]),
+        ("clock alarm", &status["clock"]["alarm"]),
     ];
     for (name, value) in rows {
         println!("{name:<22}{}", plain(value));

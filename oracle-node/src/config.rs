@@ -2,6 +2,7 @@
 //! Unknown keys are refused (with the nearest known one suggested), durations are text, secrets are paths only.
 //! Leaves out: reading the key files themselves (`keys`), and anything the registry decides (members, epochs, slots).
 
+mod book;
 mod reader;
 
 use std::net::SocketAddr;
@@ -34,11 +35,15 @@ pub struct Config {
     pub chain: Chain,
     /// The API of this node.
     pub http: Http,
+    /// How far this machine's clock may be from the others' before it is warned about.
+    pub clock_limit: Duration,
+    /// Epochs whose evidence is kept in full here; `None` = all.
+    pub keep_epochs: Option<u64>,
     /// What a testnet may ask a node to do wrong.
     pub behaviour: Behaviour,
 }
 
-/// Files with one secret each, 64 hex digits, mode 0600.
+/// Files with one secret each, mode 0600: keystores, or 64 plain hex digits for tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPaths {
     /// secp256k1 scalar: signs statements and transactions; the only key that can slash.
@@ -51,6 +56,16 @@ pub struct KeyPaths {
     pub receipt: PathBuf,
     /// Symmetric key: seals secret records in the store.
     pub store: PathBuf,
+    /// File with the password of the keystores, mode 0600; without it the environment or the terminal is asked.
+    pub password_file: Option<PathBuf>,
+}
+
+impl KeyPaths {
+    /// Where the mark of what was said is kept, apart from the store: beside the member key (`guard`).
+    #[must_use]
+    pub fn mark(&self) -> PathBuf {
+        self.member.with_extension("mark")
+    }
 }
 
 /// MQTT brokers.
@@ -73,6 +88,17 @@ pub struct Broker {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// TLS; without it everything travels in the clear.
+    pub tls: Option<BrokerTls>,
+}
+
+/// Files (PEM) for TLS with one broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerTls {
+    /// The CA that signed the broker's certificate.
+    pub ca: PathBuf,
+    /// This node's client certificate and its private key (mode 0600), where the broker asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// The committee's own network.
@@ -99,6 +125,8 @@ pub struct Chain {
     pub escrow: Address,
     /// ReportHub.
     pub hub: Address,
+    /// OperatorStake, where `faults submit` brings fault proofs; not needed to run.
+    pub stake: Option<Address>,
     /// First block that can hold an event of these contracts.
     pub start_block: u64,
     /// Time between two looks at the chain.
@@ -156,6 +184,7 @@ impl Config {
     pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<String>> {
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| vec![format!("not TOML: {e}")])?;
         let mut faults = Vec::new();
+        let table = book::expand(table, base, &mut faults);
         let mut top = Section::new("", Some(&table), &TOP_KEYS, &mut faults);
         let data_dir = base.join(top.text("data_dir", Some("data")));
         let (committee, term) = (top.integer("committee", Some(1)), top.integer("term", Some(1)));
@@ -171,15 +200,33 @@ impl Config {
         let mut section = Section::of(&table, "http", &["listen"], &mut faults);
         let http =
             Http { listen: section.parsed("listen", "127.0.0.1:8080", "an address and port such as 127.0.0.1:8080") };
+        let mut section = Section::of(&table, "clock", &["limit"], &mut faults);
+        let clock_limit = section.duration("limit", Duration::from_millis(500));
+        let mut section = Section::of(&table, "store", &["keep_epochs"], &mut faults);
+        let keep_epochs = Some(section.integer("keep_epochs", Some(0))).filter(|epochs| *epochs > 0);
         let behaviour = Self::behaviour(&table, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self { data_dir, committee, term, stream, policy, keys, mqtt, gossip, chain, http, behaviour })
+        Ok(Self {
+            data_dir,
+            committee,
+            term,
+            stream,
+            policy,
+            keys,
+            mqtt,
+            gossip,
+            chain,
+            http,
+            clock_limit,
+            keep_epochs,
+            behaviour,
+        })
     }
 
     fn keys(table: &toml::Table, base: &Path, faults: &mut Vec<String>) -> KeyPaths {
-        let known = ["member_key", "peer_key", "dkg_key", "receipt_key", "store_key"];
+        let known = ["member_key", "peer_key", "dkg_key", "receipt_key", "store_key", "password_file"];
         let mut section = Section::of(table, "keys", &known, faults);
         KeyPaths {
             member: base.join(section.text("member_key", Some("keys/member.key"))),
@@ -187,16 +234,24 @@ impl Config {
             dkg: base.join(section.text("dkg_key", Some("keys/dkg.key"))),
             receipt: base.join(section.text("receipt_key", Some("keys/receipt.key"))),
             store: base.join(section.text("store_key", Some("keys/store.key"))),
+            password_file: section.optional("password_file").map(|path| base.join(path)),
         }
     }
 
     fn mqtt(table: &toml::Table, base: &Path, faults: &mut Vec<String>) -> Mqtt {
-        let known = ["brokers", "messages_per_second", "username", "password_file"];
+        let known = ["brokers", "messages_per_second", "username", "password_file", "tls"];
+        let identities = Self::mqtt_tls(table, base, faults);
         let mut section = Section::of(table, "mqtt", &known, faults);
         let mut brokers = Vec::new();
-        for text in section.list("brokers") {
+        let named: Vec<String> = section.list("brokers");
+        for stray in identities.iter().filter_map(|(name, _)| name.as_ref()).filter(|name| !named.contains(name)) {
+            section.fault(&format!("tls: broker {stray:?} is not among the brokers"));
+        }
+        for text in named {
+            let own = identities.iter().find(|(name, _)| name.as_ref() == Some(&text));
+            let tls = own.or_else(|| identities.iter().find(|(name, _)| name.is_none())).map(|(_, tls)| tls.clone());
             match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-                Some((host, Ok(port))) if !host.is_empty() => brokers.push(Broker { host: host.into(), port }),
+                Some((host, Ok(port))) if !host.is_empty() => brokers.push(Broker { host: host.into(), port, tls }),
                 _ => section.fault(&format!("brokers: {text:?} is not host:port")),
             }
         }
@@ -207,6 +262,32 @@ impl Config {
         let username = section.optional("username");
         let password_file = section.optional("password_file").map(|path| base.join(path));
         Mqtt { brokers, messages_per_second, username, password_file }
+    }
+
+    /// The `[[mqtt.tls]]` tables: for one broker, or with `broker` left out for every broker without its own.
+    fn mqtt_tls(table: &toml::Table, base: &Path, faults: &mut Vec<String>) -> Vec<(Option<String>, BrokerTls)> {
+        let Some(value) = table.get("mqtt").and_then(|mqtt| mqtt.get("tls")) else { return Vec::new() };
+        let tables: Option<Vec<&toml::Table>> =
+            value.as_array().map(|items| items.iter().filter_map(toml::Value::as_table).collect());
+        let Some(tables) = tables.filter(|tables| Some(tables.len()) == value.as_array().map(Vec::len)) else {
+            faults.push("[mqtt] tls must be written as [[mqtt.tls]] tables".to_owned());
+            return Vec::new();
+        };
+        let one = |table: &toml::Table| {
+            let known = ["broker", "ca", "certificate", "key"];
+            let mut section = Section::new("mqtt.tls", Some(table), &known, faults);
+            let (broker, ca) = (section.optional("broker"), base.join(section.text("ca", None)));
+            let identity = match (section.optional("certificate"), section.optional("key")) {
+                (Some(certificate), Some(key)) => Some((base.join(certificate), base.join(key))),
+                (None, None) => None,
+                _ => {
+                    section.fault("certificate and key go together");
+                    None
+                }
+            };
+            (broker, BrokerTls { ca, identity })
+        };
+        tables.into_iter().map(one).collect()
     }
 
     fn gossip(table: &toml::Table, faults: &mut Vec<String>) -> Gossip {
@@ -223,7 +304,7 @@ impl Config {
     }
 
     fn chain(table: &toml::Table, faults: &mut Vec<String>) -> Chain {
-        let known = ["rpc", "registry", "devices", "escrow", "hub", "start_block", "poll"];
+        let known = ["rpc", "addresses", "registry", "devices", "escrow", "hub", "stake", "start_block", "poll"];
         let mut section = Section::of(table, "chain", &known, faults);
         let rpc = section.text("rpc", None);
         if !rpc.is_empty() && !rpc.starts_with("http://") && !rpc.starts_with("https://") {
@@ -232,9 +313,11 @@ impl Config {
         let mut address = |key| section.parsed(key, "", "a contract address (0x and 40 hex digits)");
         let (registry, devices) = (address("registry"), address("devices"));
         let (escrow, hub) = (address("escrow"), address("hub"));
+        let stake =
+            section.optional("stake").map(|_| section.parsed("stake", "", "a contract address (0x and 40 hex digits)"));
         let start_block = section.integer("start_block", Some(0));
         let poll = section.duration("poll", Duration::from_millis(500));
-        Chain { rpc, registry, devices, escrow, hub, start_block, poll }
+        Chain { rpc, registry, devices, escrow, hub, stake, start_block, poll }
     }
 
     fn behaviour(table: &toml::Table, faults: &mut Vec<String>) -> Behaviour {
@@ -258,8 +341,21 @@ impl Config {
 }
 
 /// Keys and sections of the file's top level.
-const TOP_KEYS: [&str; 11] =
-    ["data_dir", "committee", "term", "stream", "policy", "keys", "mqtt", "gossip", "chain", "http", "test"];
+const TOP_KEYS: [&str; 13] = [
+    "data_dir",
+    "committee",
+    "term",
+    "stream",
+    "policy",
+    "keys",
+    "mqtt",
+    "gossip",
+    "chain",
+    "http",
+    "clock",
+    "store",
+    "test",
+];
 
 #[cfg(test)]
 mod tests;

@@ -159,6 +159,20 @@ pub fn receipts(member: u32, items: &[Evidence], batch: &ReceiptBatch) -> BTreeM
     by_device
 }
 
+/// The receipt of one message of an earlier batch, for a device that has missed it; `None` when the place is not there.
+#[must_use]
+pub fn receipt_again(member: u32, batch: &ReceiptBatch, place: usize) -> Option<Receipts> {
+    let leaf = batch.leaves.get(place)?;
+    Some(Receipts {
+        member,
+        batch: batch.batch,
+        previous: batch.previous,
+        count: u32::try_from(batch.leaves.len()).unwrap_or(u32::MAX),
+        signature: batch.signature,
+        items: vec![(leaf.id, leaf.arrival_ms, leaf.verdict, steps(&receipts::path(batch, place)))],
+    })
+}
+
 /// A path as it travels.
 #[must_use]
 pub fn steps(proof: &[ShaStep]) -> Vec<(Hash, bool)> {

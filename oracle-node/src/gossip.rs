@@ -1,10 +1,11 @@
 //! The committee's own network: libp2p over TCP with noise and yamux. Gossipsub carries broadcasts, request-response
-//! carries direct messages and pulls; peers outside the term's list are refused at the handshake.
+//! carries direct messages and pulls; peers outside the lists of the joined terms are refused at the handshake.
 //! The only file that knows libp2p's swarm, with `gossip/`. Leaves out: what messages mean (`oracle-core`).
 
 mod codec;
 mod dial;
 mod pull;
+mod requests;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,31 @@ use crate::metrics::Metrics;
 /// What the node may ask of the network.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Send to every member.
+    /// Be part of one more term's network, as a member or, without a seat in it, as one that listens.
+    Join(Room),
+    /// Leave a term's network: its topic and whoever is only in its list.
+    Leave(u64),
+    /// Send to every member of every term in which this node is one.
     Broadcast(Vec<u8>),
-    /// Send to one member.
+    /// Send to every member of one term.
+    Say {
+        /// The term.
+        term: u64,
+        /// Encoded `wire::Message`.
+        bytes: Vec<u8>,
+    },
+    /// Send to one member of a term.
+    Whisper {
+        /// The term.
+        term: u64,
+        /// Receiver's index in it.
+        to: u32,
+        /// Encoded `wire::Direct`.
+        bytes: Vec<u8>,
+    },
+    /// Send to one peer.
     Direct {
-        /// Receiver's index.
+        /// Receiver's place in the roster: the index in the first term joined.
         to: u32,
         /// Encoded `wire::Direct`.
         bytes: Vec<u8>,
@@ -35,9 +56,31 @@ pub enum Command {
     Pull {
         /// Hashes and evidence ids.
         ids: Vec<[u8; 32]>,
-        /// Members that said they hold them.
+        /// Places in the roster of those that said they hold them.
         holders: Vec<u32>,
     },
+    /// The same, asking members of a term.
+    PullOf {
+        /// The term.
+        term: u64,
+        /// Hashes and evidence ids.
+        ids: Vec<[u8; 32]>,
+        /// Members' indices in it.
+        holders: Vec<u32>,
+    },
+}
+
+/// One term's network.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// The term.
+    pub term: u64,
+    /// Topic of broadcasts.
+    pub topic: String,
+    /// Every member's transport identity, by index.
+    pub members: Vec<PeerId>,
+    /// Whom to dial, and who is expected there if that is known.
+    pub peers: Vec<(Option<PeerId>, Multiaddr)>,
 }
 
 /// What the network tells the node. Senders are authenticated members.
@@ -45,21 +88,25 @@ pub enum Command {
 pub enum Event {
     /// A broadcast that decodes.
     Message {
-        /// Author's index.
+        /// The term it was said in.
+        term: u64,
+        /// Author's index in it.
         from: u32,
         /// Encoded `wire::Message`.
         bytes: Vec<u8>,
     },
     /// A `Deal` or `Ack` for this member.
     Direct {
-        /// Sender's index.
+        /// The term it is about.
+        term: u64,
+        /// Sender's index in it.
         from: u32,
         /// Encoded `wire::Direct`.
         bytes: Vec<u8>,
     },
     /// Content that fits the id asked for (signatures of evidence are not checked yet).
     Pulled {
-        /// Who gave it.
+        /// Who gave it, by place in the roster.
         from: u32,
         /// What was given.
         item: Pulled,
@@ -82,12 +129,8 @@ pub struct Setup {
     pub key: Keypair,
     /// Where to listen.
     pub listen: Multiaddr,
-    /// Every member's transport identity, by index, this node's included.
-    pub members: Vec<PeerId>,
-    /// Whom to dial, and who is expected there if that is known.
-    pub peers: Vec<(Option<PeerId>, Multiaddr)>,
-    /// Topic of broadcasts.
-    pub topic: String,
+    /// The first term's network; more may be joined later.
+    pub room: Room,
     /// Answers to pulls.
     pub source: Arc<dyn Source>,
     /// What happens goes there; a full channel loses broadcasts, which are retransmitted.
@@ -98,7 +141,7 @@ pub struct Setup {
 
 impl std::fmt::Debug for Setup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Setup(listen {}, {} members, topic {})", self.listen, self.members.len(), self.topic)
+        write!(f, "Setup(listen {}, {:?})", self.listen, self.room)
     }
 }
 

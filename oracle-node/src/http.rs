@@ -2,6 +2,7 @@
 //! The only file that knows axum, with `http/`. Leaves out: authentication (keep it on loopback or behind a proxy).
 
 mod chain;
+mod faults;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -106,6 +107,7 @@ pub(crate) fn router(board: Arc<Board>) -> Router {
         .route("/v1/evidence/{id}", get(reports::evidence))
         .route("/v1/receipts/{id}", get(reports::receipt))
         .route("/v1/statements", get(reports::statements))
+        .route("/v1/faults", get(faults::faults))
         .fallback(unknown)
         .method_not_allowed_fallback(reading_only)
         .layer(DefaultBodyLimit::max(1_024))
@@ -168,6 +170,15 @@ async fn metrics(State(board): Shared) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], board.metrics.text()).into_response()
 }
 
+fn refresh(refresh: &oracle_core::bootstrap::RefreshProgress) -> Value {
+    json!({
+        "number": refresh.number, "phase": refresh.phase, "next": refresh.next, "asked": refresh.asked,
+        "absent": refresh.absent, "acks": refresh.acks, "logs": refresh.logs, "partials": refresh.partials,
+        "activations": refresh.activations, "waiting_for": refresh.waiting_for, "refreshed": refresh.refreshed,
+        "from_epoch": refresh.from_epoch, "has_share": refresh.has_share, "failure": refresh.failure,
+    })
+}
+
 async fn status(State(board): Shared) -> Json<Value> {
     let live = board.live();
     let chain = board.chain();
@@ -179,16 +190,22 @@ async fn status(State(board): Shared) -> Json<Value> {
             "heard": status.heard, "wanted": status.wanted, "behind": status.behind, "malformed": status.malformed,
             "last_decided": status.last_decided, "last_certified": status.last_certified, "last_posted": status.last_posted,
             "void_slots": status.void_slots,
+            "rotation": {
+                "first_epoch": status.first_epoch, "until_epoch": status.until_epoch, "successor": status.successor,
+                "successor_key": status.successor_key, "planned_epoch": status.planned_epoch,
+                "inheriting": status.inheriting,
+            },
             "bootstrap": {
                 "phase": bootstrap.phase.name(), "deals": bootstrap.deals, "acks": bootstrap.acks, "logs": bootstrap.logs,
                 "view": bootstrap.view, "partials": bootstrap.partials, "activations": bootstrap.activations,
-                "waiting_for": bootstrap.waiting_for, "batch": bootstrap.batch,
+                "waiting_for": bootstrap.waiting_for, "batch": bootstrap.batch, "refresh": refresh(&bootstrap.refresh),
             },
         })
     });
     Json(json!({
         "identity": board.identity,
-        "committee": board.committee, "term": board.term_number, "stream": board.stream,
+        "committee": board.committee, "term": live.term.as_ref().map_or(board.term_number, |term| term.scope.term),
+        "stream": board.stream,
         "member": live.me,
         "members": live.term.as_ref().map(|term| term.members.len()),
         "genesis_ms": live.term.as_ref().and_then(|term| term.genesis_ms),
@@ -196,6 +213,8 @@ async fn status(State(board): Shared) -> Json<Value> {
         "brokers_connected": board.metrics.mqtt_connected.get(),
         "chain": chain.map(|view| json!({ "chain_id": view.chain_id, "block": view.block, "caught_up": view.caught_up })),
         "core": status,
+        "clock": live.clock,
+        "listens": live.listens,
         "updated_ms": live.updated_ms,
     }))
 }

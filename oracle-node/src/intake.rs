@@ -27,6 +27,21 @@ pub struct Raw {
     pub arrival_ms: u64,
 }
 
+/// A message that comes again this long after it was stored, ms, is one whose receipts did not reach its device. Sooner it
+/// is only the same message by another broker.
+pub const RECEIPT_AGAIN_MS: u64 = 5_000;
+
+/// A stored message that its device sends again.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The key it is signed with.
+    pub kid: Kid,
+    /// The receipt batch that holds it.
+    pub batch: ReceiptBatch,
+    /// Its place in the batch.
+    pub place: usize,
+}
+
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -34,6 +49,8 @@ pub struct Taken {
     pub verdicts: Vec<Result<[u8; 32], Reason>>,
     /// Messages that were new, now durable.
     pub new: Vec<Evidence>,
+    /// Messages held for [`RECEIPT_AGAIN_MS`] already: whoever sends them has missed their receipts.
+    pub again: Vec<Again>,
     /// The receipts of the new ones.
     pub receipts: Option<ReceiptBatch>,
     /// Whether other members should be told: a broker brought them, not a member.
@@ -109,8 +126,10 @@ impl Intake {
             taken.verdicts.push(verdict.map(|accepted| accepted.id));
             match verdict {
                 Err(reason) => self.refuse(reason),
-                Ok(accepted) if !seen.insert(accepted.id) || self.store.has_evidence(&accepted.id)? => {
+                Ok(accepted) if !seen.insert(accepted.id) => self.metrics.evidence_duplicates.inc(),
+                Ok(accepted) if self.store.has_evidence(&accepted.id)? => {
                     self.metrics.evidence_duplicates.inc();
+                    taken.again.extend(self.again(&accepted.id, raw)?);
                 }
                 Ok(accepted) => taken.new.push(evidence(&accepted, raw)),
             }
@@ -123,6 +142,15 @@ impl Intake {
             self.metrics.evidence_stored.inc_by(taken.new.len() as u64);
         }
         Ok(taken)
+    }
+
+    fn again(&self, id: &[u8; 32], raw: &Raw) -> Result<Option<Again>, StoreError> {
+        let found = self.store.receipt(id)?;
+        let late = |(batch, place): &(ReceiptBatch, usize)| {
+            let leaf = batch.leaves.get(*place);
+            leaf.is_some_and(|leaf| raw.arrival_ms.saturating_sub(leaf.arrival_ms) >= RECEIPT_AGAIN_MS)
+        };
+        Ok(found.filter(late).map(|(batch, place)| Again { kid: raw.kid, batch, place }))
     }
 }
 

@@ -13,13 +13,18 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod broker_config;
 pub mod chain;
+pub mod clock;
 pub mod config;
+pub mod control;
 pub mod downlink;
 pub mod gossip;
+pub mod guard;
 pub mod http;
 pub mod intake;
 pub mod keys;
+pub mod keystore;
 pub mod metrics;
 pub mod mqtt;
 pub mod node;

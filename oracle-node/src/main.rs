@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use cli::{Cli, Command, OutOfReach};
 use oracle_node::config::{Config, ConfigError};
+use oracle_node::guard::GuardError;
 use oracle_node::keys::KeyError;
 use oracle_node::store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("oracle-node: {error:#}");
             let wrong_key = matches!(error.downcast_ref(), Some(StoreError::WrongKey { .. }));
-            let operator = error.is::<ConfigError>() || error.is::<KeyError>() || wrong_key;
+            let twice = matches!(error.downcast_ref(), Some(GuardError::Doppelganger { .. }));
+            let operator = error.is::<ConfigError>() || error.is::<KeyError>() || wrong_key || twice;
             ExitCode::from(if operator {
                 3
             } else if error.is::<OutOfReach>() {
@@ -50,11 +52,15 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Init { dir } => cli::init(&dir),
-        Command::Keys(path) => cli::print_keys(&path.config),
+        Command::Init { dir, how } => cli::init(&dir, &how),
+        Command::Keys(args) => cli::keys(&args),
         Command::Register(path) => cli::register(&path.config).await,
+        Command::Broker(command) => oracle_node::broker_config::run(command),
         Command::Status(api) => cli::status(&api).await,
         Command::Dkg(api) => cli::dkg(&api).await,
+        Command::Rotate(args) => cli::rotate(&args).await,
+        Command::Reshare(args) => cli::reshare(&args).await,
+        Command::Faults(command) => cli::faults(&command).await,
         Command::Run(path) => {
             let config = Config::load(&path.config)?;
             let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

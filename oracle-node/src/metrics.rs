@@ -78,6 +78,14 @@ metrics! {
     chain_block: gauge("oracle_chain_block", "", "Last finalized block folded.");
     chain_errors: counter("oracle_chain_errors_total", "", "Failed calls to the chain's endpoint.");
     http_refused: counters("oracle_http_refused_total", "status", "Answers of the API that were errors, by status.");
+    listening: gauge("oracle_listening", "", "1 while this member only listens, because it may have forgotten what it said (docs/operate.md); else 0.");
+    forgotten_statements: counter("oracle_forgotten_statements_total", "", "Signatures of this member's own key, heard from others, that its store does not know.");
+    clock_offset_ms: gauge("oracle_clock_offset_ms", "", "How far this node's clock is ahead of the other members' (median, their messages' travel included), ms; negative = behind; 0 while too few are heard.");
+    clock_alarm: gauge("oracle_clock_alarm", "", "1 while the offset, or a block from the future, is beyond the configured clock limit; else 0.");
+    faults_known: gauge("oracle_faults_known", "", "Fault proofs held against members (`oracle-node faults list`).");
+    store_bytes: gauge("oracle_store_bytes", "", "Bytes of the store's tables on disk.");
+    store_epochs: gauge("oracle_store_epochs", "", "Epochs whose reports and archives are kept here.");
+    store_pruned: counter("oracle_store_pruned_total", "", "Messages whose bytes were dropped because their epoch is archived and past keep_epochs.");
     outbox_items: gauge("oracle_outbox_items", "", "Transmissions not yet final on the chain.");
     outbox_sent: counter("oracle_outbox_sent_total", "", "Transactions sent.");
 }
@@ -117,6 +125,32 @@ mod tests {
         }
         let page = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(page, Metrics::document(), "run: make bless");
+    }
+
+    #[test]
+    fn every_alert_is_about_a_metric_that_exists_and_says_what_to_do() {
+        let rules = include_str!("../../docs/alerts.rules.yml");
+        let mut named = 0;
+        for word in rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("oracle_")) {
+            let row = |row: &&Row| match row.kind {
+                "histogram" => {
+                    word.strip_prefix(row.name).is_some_and(|end| ["_bucket", "_sum", "_count"].contains(&end))
+                }
+                _ => word == row.name,
+            };
+            assert!(TABLE.iter().any(|r| row(&r)), "docs/alerts.rules.yml: there is no metric {word}");
+            named += 1;
+        }
+        let alerts = rules.matches("- alert: ").count();
+        assert!(named >= alerts && alerts >= 15, "{named} metrics in {alerts} alerts");
+        for part in ["expr: ", "severity: ", "summary: ", "action: "] {
+            assert_eq!(rules.matches(part).count(), alerts, "{part}");
+        }
+        let codes = ["contradiction_withheld", "sign_once_refused", "certificate_conflict"];
+        let sources = [include_str!("node/effects.rs"), include_str!("../core/src/oracle/seal.rs")];
+        for code in codes {
+            assert!(rules.contains(code) && sources.iter().any(|source| source.contains(code)), "{code}");
+        }
     }
 
     #[test]

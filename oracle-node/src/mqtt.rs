@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use attest_mqtt::{Tls, Why};
 use oracle_core::policy::Policy;
 use oracle_core::reason::Reason;
 use rumqttc::{
@@ -35,8 +36,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What the devices' side needs to know.
 #[derive(Debug)]
 pub struct Setup {
-    /// Brokers to connect to.
-    pub brokers: Vec<Broker>,
+    /// Brokers to connect to, with their TLS identities as read from the files.
+    pub brokers: Vec<(Broker, Option<Tls>)>,
     /// Client id; the same after a restart, so that the broker keeps the session.
     pub client_id: String,
     /// User name and password.
@@ -153,7 +154,7 @@ pub fn start(setup: Setup) -> Publisher {
     let (deliveries, receiver) = mpsc::channel(DELIVERIES_MAX);
     let retained = Arc::new(Mutex::new(BTreeMap::new()));
     let mut links = Vec::new();
-    for broker in &setup.brokers {
+    for (broker, tls) in &setup.brokers {
         let mut options = MqttOptions::new(setup.client_id.clone(), broker.host.clone(), broker.port);
         options.set_clean_session(false);
         options.set_manual_acks(true);
@@ -161,6 +162,9 @@ pub fn start(setup: Setup) -> Publisher {
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         if let Some((user, password)) = &setup.login {
             options.set_credentials(user, password);
+        }
+        if let Some(tls) = tls {
+            options.set_transport(tls.transport());
         }
         let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
         let stale = setup.metrics.mqtt_stale_acks.clone();
@@ -217,7 +221,8 @@ impl Connection {
                         self.metrics.mqtt_connected.dec();
                     }
                     if was_connected || !std::mem::replace(&mut complained, true) {
-                        tracing::warn!(broker = self.broker, %error, "no connection to the broker; trying on");
+                        let why = Why::read(&error, was_connected);
+                        tracing::warn!(broker = self.broker, %why, "no connection to the broker; trying on");
                     }
                     if oversized(&error) {
                         // The broker would deliver the packet on every connection of this session, for ever.

@@ -4,14 +4,18 @@
 
 mod effects;
 mod evidence;
+mod house;
+mod seats;
+mod wiring;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
-use oracle_core::effect::Input;
-use oracle_core::oracle::{Behaviour, Oracle, Setup};
+use oracle_core::effect::{Effect, Input};
+use oracle_core::oracle::Behaviour;
 use oracle_core::policy::Policy;
 use oracle_core::term::Term;
 use oracle_core::wire::Message;
@@ -19,15 +23,18 @@ use tokio::sync::{mpsc, watch};
 
 use crate::board::Board;
 use crate::chain::{self, Outbox, OutboxSetup, Rpc, View, Watch, WatchSetup};
+use crate::clock;
 use crate::config::{self, Config};
+use crate::guard::{Mark, Memory};
 use crate::intake::{Intake, Told};
-use crate::keys::{self, Keys};
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Publisher};
 use crate::receipts::ReceiptLog;
 use crate::store::{Seal, Store};
 use crate::{gossip, http};
 use effects::Hands;
+use seats::{For, Recipe, Seats};
 
 /// Inputs, broadcasts and batches waiting for the core.
 const QUEUE_MAX: usize = 8_192;
@@ -55,10 +62,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let keys = Keys::load(&config.keys)?;
-    let seal = Seal::read(&config.keys.store)?;
+    let seal = Seal::new(&keys.store, &config.keys.store);
     let document = std::fs::read(&config.policy).with_context(|| format!("policy {}", config.policy.display()))?;
     let policy = Policy::parse(&document).map_err(|why| anyhow!("{}: {why}", config.policy.display()))?;
     let store = Arc::new(Store::open(&config.data_dir.join("store"), seal)?);
+    house::check_keep(config.keep_epochs, policy.late_epochs)?;
+    let (mark, memory) = Mark::open(&config.keys.mark(), &store)?;
     let metrics = Metrics::new()?;
     for gauge in [&metrics.epoch_decided, &metrics.epoch_certified, &metrics.epoch_posted, &metrics.slot_current] {
         gauge.set(-1);
@@ -81,7 +90,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         events: chain_sender,
         metrics: metrics.clone(),
     };
+    let block_ahead = Arc::new(AtomicU64::new(0));
     let (watch, view) = Watch::open(watching).await?;
+    let blocks = tokio::spawn(clock::follow_blocks(rpc.clone(), now_ms, Arc::clone(&block_ahead)));
     board.show_chain(view.clone());
     let watch = tokio::spawn(watch.run());
     let (owed, owed_receiver) = mpsc::channel(256);
@@ -90,7 +101,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         chain: config.chain.clone(),
         committee: config.committee,
-        term: config.term,
         view: view.clone(),
         clock: now_ms,
         metrics: metrics.clone(),
@@ -98,20 +108,34 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let outbox = tokio::spawn(Outbox::open(outbox)?.run(owed_receiver));
 
     tracing::info!(committee = config.committee, term = config.term, "waiting for the term to be configured");
-    let term = loop {
-        match chain_events.recv().await {
-            Some(chain::Event::Term(term)) => break *term,
-            Some(_) => {}
-            None => return Err(ended(watch.await)),
-        }
+    let Some((term, before)) = own_term(&mut chain_events, config.term).await else {
+        return Err(ended(watch.await));
     };
-    let parts = Parts { config, keys, policy, document, store, metrics, board, view, owed };
-    let node = Node::assemble(parts, term)?;
+    let mark = (Arc::new(mark), memory);
+    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed };
+    let node = Node::assemble(parts, term, before)?;
     tokio::select! {
         ended = node.run(chain_events) => ended,
         stopped = watch => Err(ended(stopped)),
         stopped = outbox => Err(ended(stopped)),
         stopped = api => Err(ended(stopped)),
+        _ = blocks => Err(anyhow!("the chain's clock is no longer looked at")),
+    }
+}
+
+/// Waits until the own term is configured; gives it and what the chain said before that still matters, in order. `None`
+/// when the chain is no longer watched.
+async fn own_term(events: &mut mpsc::Receiver<chain::Event>, own: u64) -> Option<(Term, Vec<chain::Event>)> {
+    let mut before = Vec::new();
+    loop {
+        match events.recv().await? {
+            chain::Event::Term(term) if term.scope.term == own => return Some((*term, before)),
+            // The fold has the rest: of what came before the own term, only terms matter.
+            chain::Event::Snapshot { .. } | chain::Event::Posted { .. } => {}
+            // Said after every look; the order of the first among the terms matters.
+            chain::Event::CaughtUp if before.iter().any(|event| matches!(event, chain::Event::CaughtUp)) => {}
+            event => before.push(event),
+        }
     }
 }
 
@@ -131,15 +155,19 @@ struct Parts {
     policy: Policy,
     document: Vec<u8>,
     store: Arc<Store>,
+    mark: (Arc<Mark>, Memory),
+    block_ahead: Arc<AtomicU64>,
     metrics: Metrics,
     board: Arc<Board>,
     view: watch::Receiver<View>,
-    owed: mpsc::Sender<(u64, oracle_core::effect::Transmission)>,
+    owed: mpsc::Sender<chain::Owed>,
 }
 
 /// The running node: the core and the hands that carry out what it asks for.
 struct Node {
-    oracle: Oracle,
+    seats: Seats,
+    /// Chain events from before the seats were there, in order.
+    before: Vec<chain::Event>,
     hands: Hands,
     inputs: mpsc::Receiver<Input>,
     network: mpsc::Receiver<gossip::Event>,
@@ -149,8 +177,8 @@ struct Node {
 }
 
 impl Node {
-    fn assemble(parts: Parts, term: Term) -> anyhow::Result<Self> {
-        let Parts { config, keys, policy, document, store, metrics, board, view, owed } = parts;
+    fn assemble(parts: Parts, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
+        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed } = parts;
         if Policy::hash(&document) != term.policy_hash {
             bail!(
                 "{} has hash {}, but the term's policy is {}",
@@ -160,9 +188,7 @@ impl Node {
             );
         }
         let address = keys.member.address();
-        let place = term.members.iter().position(|member| member.address == address);
-        let me = place.and_then(|place| u32::try_from(place).ok());
-        let me = me.with_context(|| {
+        let me = seats::place(&term, address).with_context(|| {
             format!("{address} is no member of committee {} in term {}", config.committee, config.term)
         })?;
         let log = ReceiptLog::new(&keys.receipt, store.receipt_head()?);
@@ -170,7 +196,7 @@ impl Node {
         let (network_sender, network) = mpsc::channel(QUEUE_MAX);
         let source = Arc::new(evidence::Shelf::new(Arc::clone(&store), term.scope.network()));
         let gossip =
-            gossip::start(network_setup(&config, &keys, &term, &view.borrow(), source, network_sender, &metrics)?)?;
+            gossip::start(wiring::network(&config, &keys, &term, &view.borrow(), source, network_sender, &metrics)?)?;
         let (input_sender, inputs) = mpsc::channel(QUEUE_MAX);
         let (durable_sender, durable) = mpsc::channel(QUEUE_MAX);
         let wanted = Arc::new(Mutex::new(BTreeSet::new()));
@@ -183,24 +209,30 @@ impl Node {
             durable: durable_sender.clone(),
             metrics: metrics.clone(),
         });
-        let mqtt = mqtt_setup(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
-        let setup = Setup {
-            term: term.clone(),
-            me,
+        let mqtt = wiring::mqtt(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
+        let (stream, keep_epochs) = (config.stream, config.keep_epochs);
+        let recipe = Recipe {
             key: Arc::new(keys.member),
             dkg_seed: *keys.dkg.expose(),
             policy: policy.clone(),
-            stream: config.stream,
+            policy_hash: Policy::hash(&document),
             behaviour: behaviour(config.behaviour),
+            store: Arc::clone(&store),
+            metrics: metrics.clone(),
+            mark,
+            block_ahead,
+            view: view.clone(),
+            config,
         };
-        let oracle = Oracle::new(setup, store.journal()?, now_ms());
+        tokio::spawn(crate::control::watch(recipe.config.data_dir.clone(), input_sender.clone()));
+        let seats = Seats::new(recipe, gossip.clone());
         board.update(|live| (live.me, live.term) = (Some(me), Some(term.clone())));
-        tracing::info!(member = me, n = term.n(), %address, "this node is a member of the term");
+        before.push(chain::Event::Term(Box::new(term.clone())));
         let hands = Hands {
             me,
             term,
             policy,
-            stream: config.stream,
+            stream,
             store,
             metrics,
             board,
@@ -211,18 +243,20 @@ impl Node {
             owed,
             inputs: input_sender,
             wanted,
+            keep_epochs,
             keys_of: None,
         };
-        Ok(Self { oracle, hands, inputs, network, pulled, durable, mqtt: Some(mqtt) })
+        Ok(Self { seats, before, hands, inputs, network, pulled, durable, mqtt: Some(mqtt) })
     }
 
     async fn run(mut self, mut chain: mpsc::Receiver<chain::Event>) -> anyhow::Result<()> {
+        for event in std::mem::take(&mut self.before) {
+            self.on_chain(event)?;
+        }
         self.step(Input::Tick)?;
         loop {
-            let pause = self
-                .oracle
-                .next_wakeup()
-                .map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(now_ms())));
+            let pause =
+                self.seats.next_wakeup().map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(now_ms())));
             tokio::select! {
                 () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => self.step(Input::Tick)?,
                 Some(input) = self.inputs.recv() => self.step(input)?,
@@ -233,25 +267,75 @@ impl Node {
         }
     }
 
+    /// Something that every seat may need.
     fn step(&mut self, input: Input) -> anyhow::Result<()> {
+        self.seats.numbers().into_iter().try_for_each(|term| self.step_in(term, input.clone()))
+    }
+
+    fn step_in(&mut self, term: u64, input: Input) -> anyhow::Result<()> {
+        let mut between = Vec::new();
+        let mut next = Some(input);
         tokio::task::block_in_place(|| {
-            let timer = self.hands.metrics.core_step_seconds.start_timer();
-            for effect in self.oracle.step(now_ms(), input) {
-                self.hands.carry_out(effect)?;
+            while let Some(input) = next.take() {
+                let timer = self.hands.metrics.core_step_seconds.start_timer();
+                let Some(seat) = self.seats.get_mut(term) else { return Ok(()) };
+                for effect in seat.oracle.step(now_ms(), input) {
+                    // What one term says to another is for the other seats of this process, too.
+                    if let Effect::Broadcast(bytes) = &effect
+                        && let Ok(message @ (Message::NewKey(_) | Message::Checkpoint(_))) = Message::decode(bytes)
+                    {
+                        between.push((seat.post.me, message));
+                    }
+                    self.hands.carry_out(&mut seat.post, effect)?;
+                }
+                timer.observe_duration();
+                let posted = seat.oracle.status(now_ms()).last_posted;
+                let batch = self.hands.view.borrow().batches.get(&term).copied().unwrap_or_default();
+                next = seat.floor(posted, batch)?;
             }
-            timer.observe_duration();
-            self.hands.show(self.oracle.status(now_ms()));
-            Ok(())
-        })
+            anyhow::Ok(())
+        })?;
+        if let Some(seat) = self.seats.shown() {
+            let status = seat.oracle.status(now_ms());
+            self.hands.show(&mut seat.post, status);
+        }
+        between.into_iter().try_for_each(|(from, message)| self.between_terms(term, from, &message, None))
+    }
+
+    fn tell(&mut self, news: Vec<For>) -> anyhow::Result<()> {
+        news.into_iter().try_for_each(|(term, input)| self.step_in(term, input))
+    }
+
+    /// A new term's key is for the terms before it, a checkpoint for those after.
+    fn between_terms(&mut self, said_in: u64, from: u32, message: &Message, peer: Option<u32>) -> anyhow::Result<()> {
+        let later = matches!(message, Message::Checkpoint(_));
+        for term in self.seats.others(said_in, later) {
+            self.step_in(term, Input::Message { from, bytes: message.encode() })?;
+            let inherits = self.seats.get_mut(term).is_some_and(|seat| seat.oracle.status(now_ms()).inheriting);
+            if let (Message::Checkpoint(checkpoint), Some(holder), true) = (message, peer, inherits) {
+                // The holder may be no member of the new term: what it lists is put on the own shelf, where the core looks.
+                let ids = checkpoint.pieces.iter().map(|id| **id).collect();
+                self.hands.pull_from(said_in, ids, holder);
+            }
+        }
+        Ok(())
     }
 
     async fn on_network(&mut self, event: gossip::Event) -> anyhow::Result<()> {
         match event {
-            gossip::Event::Message { from, bytes } => match Message::decode(&bytes) {
-                Ok(Message::Have(ids)) => self.hands.offered(from, ids),
-                _ => self.step(Input::Message { from, bytes })?,
+            gossip::Event::Message { term, from, bytes } => match Message::decode(&bytes) {
+                Ok(Message::Have(ids)) => self.hands.offered(term, from, ids),
+                message => {
+                    if let (Ok(message), Some(seat)) = (&message, self.seats.get_mut(term)) {
+                        seat.post.listen(from, message)?;
+                    }
+                    self.step_in(term, Input::Message { from, bytes })?;
+                    if let Ok(message @ (Message::NewKey(_) | Message::Checkpoint(_))) = &message {
+                        self.between_terms(term, from, message, Some(from))?;
+                    }
+                }
             },
-            gossip::Event::Direct { from, bytes } => self.step(Input::Direct { from, bytes })?,
+            gossip::Event::Direct { term, from, bytes } => self.step_in(term, Input::Direct { from, bytes })?,
             gossip::Event::Pulled { from, item, others } => {
                 // The worker feeds this loop; a full queue must not stop the loop, so what does not fit is pulled again.
                 let _ = self.pulled.try_send(evidence::Pulled { from, item, others });
@@ -262,8 +346,16 @@ impl Node {
 
     fn on_chain(&mut self, event: chain::Event) -> anyhow::Result<()> {
         match event {
-            chain::Event::Term(_) => Ok(()),
+            chain::Event::Term(term) => {
+                let news = self.seats.on_term(*term)?;
+                self.tell(news)
+            }
+            chain::Event::Rotated { term, start } => {
+                let news = self.seats.on_rotated(term, &start);
+                self.tell(news)
+            }
             chain::Event::CaughtUp => {
+                self.seats.caught_up = true;
                 self.hands.follow_registry();
                 // Devices are heard only once their keys are known: an unknown one would be refused and acknowledged.
                 if let Some(setup) = self.mqtt.take() {
@@ -273,78 +365,24 @@ impl Node {
                 }
                 Ok(())
             }
-            chain::Event::Activated { genesis_ms } => {
-                tracing::info!(genesis_ms, "the term is active");
+            chain::Event::Activated { term, genesis_ms } => {
+                let news = self.seats.on_activated(term, genesis_ms);
                 self.hands.term.genesis_ms = Some(genesis_ms);
                 self.hands
                     .board
                     .update(|live| live.term.iter_mut().for_each(|term| term.genesis_ms = Some(genesis_ms)));
-                self.step(Input::Activated { genesis_ms })
+                self.tell(news)
             }
+            chain::Event::ShareRoots { term, roots } => self.step_in(term, Input::ShareRoots(roots)),
             chain::Event::Snapshot { epoch, snapshot } => self.step(Input::Snapshot { epoch, snapshot: *snapshot }),
-            chain::Event::PendingKeys { batch, keys } => self.step(Input::PendingKeys { batch, keys }),
-            chain::Event::Posted { epoch } => self.step(Input::Posted { epoch }),
+            chain::Event::PendingKeys { term, batch, keys } => self.step_in(term, Input::PendingKeys { batch, keys }),
+            chain::Event::Posted { epoch } => {
+                self.step(Input::Posted { epoch })?;
+                self.seats.on_posted(epoch);
+                Ok(())
+            }
         }
     }
-}
-
-fn network_setup(
-    config: &Config,
-    keys: &Keys,
-    term: &Term,
-    view: &View,
-    source: Arc<evidence::Shelf>,
-    events: mpsc::Sender<gossip::Event>,
-    metrics: &Metrics,
-) -> anyhow::Result<gossip::Setup> {
-    let peer = |member: &oracle_core::term::Member| {
-        keys::peer_id(&member.peer_key)
-            .with_context(|| format!("the transport key of {} is no Ed25519 key", member.address))
-    };
-    let members: Vec<_> = term.members.iter().map(peer).collect::<anyhow::Result<_>>()?;
-    let configured = config.gossip.peers.iter().filter_map(|text| Some((None, text.parse().ok()?)));
-    let mut peers: Vec<_> = configured.collect();
-    if peers.is_empty() {
-        let endpoint = |(member, id): (&oracle_core::term::Member, &libp2p::PeerId)| {
-            let text = &view.registry.registration(config.committee, &member.address)?.endpoint;
-            Some((Some(*id), text.parse().ok()?))
-        };
-        peers = term.members.iter().zip(&members).filter_map(endpoint).collect();
-    }
-    Ok(gossip::Setup {
-        key: keys.peer.clone(),
-        listen: config.gossip.listen.parse()?,
-        members,
-        peers,
-        topic: gossip::topic(config.committee, config.term),
-        source,
-        events,
-        metrics: metrics.clone(),
-    })
-}
-
-fn mqtt_setup(
-    config: &Config,
-    keys: &Keys,
-    policy: &Policy,
-    intake: &Arc<Intake>,
-    durable: mpsc::Sender<Told>,
-    metrics: &Metrics,
-) -> anyhow::Result<mqtt::Setup> {
-    let password = config.mqtt.password_file.as_deref().map(keys::read_private).transpose()?;
-    let login =
-        config.mqtt.username.clone().map(|user| (user, password.map_or_else(String::new, |p| p.trim().to_owned())));
-    Ok(mqtt::Setup {
-        brokers: config.mqtt.brokers.clone(),
-        client_id: format!("plumbline-{}", hex::encode(keys.member.address())),
-        login,
-        messages_per_second: config.mqtt.messages_per_second,
-        burst: mqtt::burst(config.mqtt.messages_per_second, policy),
-        intake: Arc::clone(intake),
-        durable,
-        clock: now_ms,
-        metrics: metrics.clone(),
-    })
 }
 
 const fn behaviour(asked: config::Behaviour) -> Behaviour {

@@ -1,24 +1,33 @@
 //! Everything durable, in one RocksDB: the only file that knows RocksDB. Each column family has its own small interface
 //! beside it: `evidence` (with the receipt log), `reports`, and here the journal, blobs, chain log and outbox. Secret
 //! records of the journal are sealed before they reach the disk (`seal`).
-//! Leaves out: what the bytes of the journal mean (`oracle-core`), and retention: nothing is deleted but outbox items.
+//! Leaves out: what the bytes of the journal mean (`oracle-core`). Nothing is deleted but outbox items and, where the operator
+//! says so, the bytes of old messages (`retention`).
 
 mod evidence;
+mod faults;
+mod identity;
 mod reports;
+mod retention;
 mod seal;
 mod statements;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use oracle_core::bootstrap::is_secret;
 use oracle_core::effect::{Content, Journal, Record};
 use oracle_core::observation::blob_hash;
-use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBRecoveryMode, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+};
 
-pub use evidence::{Evidence, ReceiptBatch, ReceiptLeaf, ReceiptPlace};
+pub use evidence::{Evidence, ReceiptBatch, ReceiptLeaf};
 pub use reports::{StoredReport, StoredVerdict};
+pub use retention::Pruned;
 pub use seal::Seal;
 pub use statements::{Listed, Said, spoken};
 
@@ -33,7 +42,8 @@ const CHAIN: &str = "chain";
 const STATEMENTS: &str = "statements";
 const SEAL: &str = "seal";
 const FAMILIES: [&str; 9] = [EVIDENCE, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
-/// The one record of the `seal` family: a known text under the store's key, by which a wrong key is noticed at once.
+/// A record of the `seal` family, which is about the store itself: a known text under the store's key, by which a wrong
+/// key is noticed at once.
 const SEAL_CHECK: &[u8] = b"check";
 /// That text.
 const SEAL_TEXT: &[u8] = b"plumbline store";
@@ -78,10 +88,26 @@ pub enum StoreError {
     },
 }
 
+/// A column family. Nearly every look-up in the evidence asks for an id that is not there: filters answer that, without
+/// a search in the table in memory (a 64th of which they take) or a read of those on disk (10 bits a key).
+fn described(name: &str) -> ColumnFamilyDescriptor {
+    let mut options = Options::default();
+    if name == EVIDENCE {
+        let mut table = BlockBasedOptions::default();
+        table.set_bloom_filter(10.0, false);
+        options.set_block_based_table_factory(&table);
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(1.0 / 64.0);
+    }
+    ColumnFamilyDescriptor::new(name, options)
+}
+
 /// The durable memory of one node. Cheap to share behind an `Arc`; every method may block on the disk.
 pub struct Store {
     db: DB,
     seal: Seal,
+    identity: [u8; 16],
+    written: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -102,11 +128,13 @@ impl Store {
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_keep_log_file_num(4);
         options.set_max_total_wal_size(64 << 20);
-        let store = Self { db: DB::open_cf(&options, path, FAMILIES)?, seal };
+        let db = DB::open_cf_descriptors(&options, path, FAMILIES.map(described))?;
+        let mut store = Self { db, seal, identity: [0; 16], written: AtomicU64::new(0) };
         // What is not secret is still nobody's business.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(path, private).map_err(|source| StoreError::Private { path: path.into(), source })?;
         store.check_key()?;
+        store.know_itself()?;
         Ok(store)
     }
 
@@ -130,6 +158,17 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// Writes a record of the core, and counts it unless nothing that can slash rests on it (beacons are recomputed).
+    fn put_record(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(JOURNAL)?, key, value);
+        if !key.starts_with(b"beacon/") {
+            let count = self.written.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+            batch.put_cf(self.family(SEAL)?, identity::WRITTEN, count.to_be_bytes());
+        }
+        self.write_synced(batch)
     }
 
     fn put_synced(&self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
@@ -164,14 +203,38 @@ impl Store {
     /// A failed disk, or a secret that does not come back; the caller must stop, since the core counts on the record.
     pub fn persist(&self, record: &Record) -> Result<(), StoreError> {
         if !is_secret(&record.key) {
-            return self.put_synced(JOURNAL, &record.key, &record.value);
+            return self.put_record(&record.key, &record.value);
         }
-        self.put_synced(JOURNAL, &record.key, &self.seal.close(&record.key, &record.value)?)?;
+        self.put_record(&record.key, &self.seal.close(&record.key, &record.value)?)?;
         let sealed = self.get(JOURNAL, &record.key)?.unwrap_or_default();
         match self.seal.open(&record.key, &sealed)?.as_slice() == record.value {
             true => Ok(()),
             false => Err(damaged(JOURNAL, &record.key)),
         }
+    }
+
+    /// Destroys records of the journal: deleted, and the files that held them rewritten without them. What the file system,
+    /// a snapshot of it or the cells of an SSD keep of the old (sealed) files is beyond this.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn erase(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        let journal = self.family(JOURNAL)?;
+        let mut batch = WriteBatch::default();
+        keys.iter().for_each(|key| batch.delete_cf(journal, key));
+        self.write_synced(batch)?;
+        // Out of the log of recent writes: it goes once every family is flushed.
+        for name in FAMILIES {
+            self.db.flush_cf(self.family(name)?)?;
+        }
+        // Out of the tables: even the lowest level is rewritten, or an old value could outlast its deletion there.
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        options.set_exclusive_manual_compaction(false);
+        for key in keys {
+            self.db.compact_range_cf_opt(journal, Some(key), Some(key), &options);
+        }
+        Ok(())
     }
 
     /// Every record of the core, ascending by key: what a restart gives back. Secret ones are opened.

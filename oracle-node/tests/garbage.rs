@@ -187,9 +187,12 @@ fn join(world: &World, seed: u8) -> (mpsc::Sender<Command>, mpsc::Receiver<gossi
     let setup = gossip::Setup {
         key: key(seed),
         listen: "/ip4/127.0.0.1/tcp/0".parse().expect("multiaddr"),
-        members: vec![world.peer, key(seed).public().to_peer_id()],
-        peers: vec![(None, format!("/ip4/127.0.0.1/tcp/{}", world.gossip).parse().expect("multiaddr"))],
-        topic: gossip::topic(1, 1),
+        room: gossip::Room {
+            term: 1,
+            topic: gossip::topic(1, 1),
+            members: vec![world.peer, key(seed).public().to_peer_id()],
+            peers: vec![(None, format!("/ip4/127.0.0.1/tcp/{}", world.gossip).parse().expect("multiaddr"))],
+        },
         source: Arc::new(Liar),
         events,
         metrics: metrics.clone(),
@@ -373,7 +376,7 @@ fn the_command_line_ends_with_the_code_that_it_documents() {
     }
     std::fs::remove_file(&config).expect("removed");
     assert_eq!(code(&run).0, Some(3), "no file at all");
-    assert!(cli(&[OsStr::new("init"), dir.as_os_str()]).status.success());
+    assert!(cli(&[OsStr::new("init"), OsStr::new("--plain"), dir.as_os_str()]).status.success());
     std::fs::write(dir.join("policy.json"), world::POLICY).expect("policy");
     let other = Seal::new(&Secret::new([1; 32]), Path::new("other.key"));
     drop(Store::open(&dir.join("data/store"), other).expect("a store under another key"));

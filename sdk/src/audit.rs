@@ -275,7 +275,10 @@ impl Audit {
 
     /// The bundle's starting state, if its root is the one that the chain settled for the epoch before.
     fn settled_start(&self, bundle: &Bundle) -> Result<State, Fault> {
-        let before = bundle.epoch.saturating_sub(1);
+        // Where governance rotated without the old key, the epoch before is the last one that the chain holds.
+        let skips = self.history.start_at(bundle.epoch).is_some_and(|start| start.forced);
+        let last = self.settled().filter(|epoch| *epoch < bundle.epoch).last();
+        let before = last.filter(|_| skips).unwrap_or(bundle.epoch.saturating_sub(1));
         let posted = self.posted(before).ok_or(Fault::NoStart(before))?;
         // The root was taken before the header had a digest: over the state that named the header before that.
         let earlier = match before.checked_sub(1) {
@@ -284,6 +287,7 @@ impl Audit {
         };
         let mut state = bundle.state.clone();
         let names_it = state.previous_header.0 == posted.digest.0;
+        state.next_epoch = before.saturating_add(1);
         state.previous_header = Hash::from(earlier.0);
         if !names_it || state_root(&state) != posted.state_root.0 {
             return Err(ReplayError::NotLinked(bundle.epoch).into());

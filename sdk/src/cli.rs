@@ -11,14 +11,17 @@ macro_rules! say {
 mod explain;
 mod fetch;
 mod replay;
+mod verify_fault;
 mod verify_report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use alloy_primitives::Address;
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use oracle_core::reason::Reason;
 use oracle_core::registry::Contracts;
+use sdk::addresses::AddressBook;
 use sdk::chain_log::Chain;
 
 /// How a command ended; what went wrong before it could tell is an error (exit code 2).
@@ -51,6 +54,7 @@ Exit codes:
 enum Command {
     Replay(replay::Replay),
     VerifyReport(verify_report::VerifyReport),
+    VerifyFault(verify_fault::VerifyFault),
     Fetch(fetch::Fetch),
     Explain(explain::Explain),
 }
@@ -61,6 +65,7 @@ impl Cli {
         match self.command {
             Command::Replay(command) => command.run(),
             Command::VerifyReport(command) => command.run(),
+            Command::VerifyFault(command) => command.run(),
             Command::Fetch(command) => command.run(),
             Command::Explain(command) => command.run(),
         }
@@ -93,21 +98,8 @@ pub(crate) struct ChainArgs {
     /// The appraisal policy, byte for byte the document whose hash the term names.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: PathBuf,
-    /// EIP-155 id of the chain.
-    #[arg(long, value_name = "N")]
-    pub(crate) chain_id: u64,
-    /// Address of CommitteeRegistry.
-    #[arg(long, value_name = "ADDR")]
-    registry: Address,
-    /// Address of DeviceRegistry.
-    #[arg(long, value_name = "ADDR")]
-    devices: Address,
-    /// Address of LeaseEscrow.
-    #[arg(long, value_name = "ADDR")]
-    escrow: Address,
-    /// Address of ReportHub.
-    #[arg(long, value_name = "ADDR")]
-    hub: Address,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Committee.
     #[arg(long, value_name = "N", default_value_t = 1)]
     committee: u64,
@@ -118,9 +110,60 @@ pub(crate) struct ChainArgs {
 
 impl ChainArgs {
     /// The chain and committee named.
-    pub(crate) const fn chain(&self) -> Chain {
-        let contracts =
-            Contracts { registry: self.registry, devices: self.devices, escrow: self.escrow, hub: self.hub };
-        Chain { id: self.chain_id, contracts, committee: self.committee, term: self.term }
+    ///
+    /// # Errors
+    /// When the address book cannot be used.
+    pub(crate) fn chain(&self) -> anyhow::Result<Chain> {
+        let (id, contracts) = self.place.resolve()?;
+        Ok(Chain { id, contracts, committee: self.committee, term: self.term })
     }
+}
+
+/// Which contracts: the address book of a deployment, or each address by itself.
+#[derive(Clone, Debug, Args)]
+struct PlaceArgs {
+    /// Address book of the deployment, as contracts/script/Deploy.s.sol wrote it: chain id and all addresses in one file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chain_id", "registry", "devices", "escrow", "hub"])]
+    addresses: Option<PathBuf>,
+    /// EIP-155 id of the chain.
+    #[arg(long, value_name = "N", required_unless_present = "addresses")]
+    chain_id: Option<u64>,
+    /// Address of CommitteeRegistry.
+    #[arg(long, value_name = "ADDR", required_unless_present = "addresses")]
+    registry: Option<Address>,
+    /// Address of DeviceRegistry.
+    #[arg(long, value_name = "ADDR", required_unless_present = "addresses")]
+    devices: Option<Address>,
+    /// Address of LeaseEscrow.
+    #[arg(long, value_name = "ADDR", required_unless_present = "addresses")]
+    escrow: Option<Address>,
+    /// Address of ReportHub.
+    #[arg(long, value_name = "ADDR", required_unless_present = "addresses")]
+    hub: Option<Address>,
+}
+
+impl PlaceArgs {
+    /// Chain id and contracts.
+    fn resolve(&self) -> anyhow::Result<(u64, Contracts)> {
+        if let Some(path) = &self.addresses {
+            let book = address_book(path)?;
+            return Ok((book.chain_id, book.logged()));
+        }
+        match (self.chain_id, self.registry, self.devices, self.escrow, self.hub) {
+            (Some(id), Some(registry), Some(devices), Some(escrow), Some(hub)) => {
+                Ok((id, Contracts { registry, devices, escrow, hub }))
+            }
+            _ => anyhow::bail!("give --addresses, or --chain-id, --registry, --devices, --escrow and --hub"),
+        }
+    }
+}
+
+/// Reads a deployment's address book; says so when its contracts are not of this build's version.
+pub(crate) fn address_book(path: &Path) -> anyhow::Result<AddressBook> {
+    let book = AddressBook::load(path).with_context(|| path.display().to_string())?;
+    let other = book.of_other_abi();
+    if !other.is_empty() {
+        eprintln!("note: deployed with another ABI than this build knows: {}", other.join(", "));
+    }
+    Ok(book)
 }

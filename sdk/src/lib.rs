@@ -3,6 +3,7 @@
 //! - [`audit`] replays archived epochs against a chain log: the same code path as a node, offline.
 //! - [`verify`] checks one report: certificate, leaves, and one lease's proof.
 //! - [`access`] is a device's check of who may use it.
+//! - [`addresses`] reads the address book of a deployment.
 //! - [`report`] is a report as a node's API tells it.
 //! - [`client`] fetches all of that from a node. What it brings is a claim until one of the others has checked it.
 //!
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod addresses;
 pub mod audit;
 pub mod chain_log;
 pub mod client;

@@ -24,6 +24,14 @@ impl Api {
         Ok(Self { base: format!("http://127.0.0.1:{port}"), client })
     }
 
+    /// The API at any address.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn at(address: std::net::SocketAddr) -> Result<Self> {
+        Ok(Self { base: format!("http://{address}"), ..Self::new(address.port())? })
+    }
+
     /// Its address, for people.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -200,7 +200,7 @@ pub async fn make_keys(place: &Place, chain: &Chain) -> Result<Vec<Keys>> {
     let mut all = Vec::new();
     for name in ["node-a", "node-b", "node-c", "node-d"].into_iter().take(MEMBERS) {
         let folder = place.run.join(name);
-        let public = run(&place.node, &["init", path(&folder)?]).await?;
+        let public = run(&place.node, &["init", "--plain", path(&folder)?]).await?;
         let public: Value = serde_json::from_slice(&public).with_context(|| format!("public keys of {name}"))?;
         let key = |field: &str| -> Result<B256> {
             let text =

@@ -99,6 +99,7 @@ mod bindings {
             event MemberRegistered(uint64 indexed committee, address indexed member, bytes32 peerKey, bytes32 dkgKey,
                 bytes32 receiptKey, string endpoint);
             event TermActivated(uint64 indexed committee, uint64 indexed term, bytes groupKey, bytes32 shareRoot, uint64 genesis);
+            event TermRotated(uint64 indexed committee, uint64 indexed newTerm, uint64 fromEpoch, bytes32 baseHeader);
             function setStake(address stake) external;
             function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string endpoint) external;
             function configure(uint64 committee, uint64 term, address[] members, bytes32 policyHash, uint64 epochSeconds,

@@ -7,7 +7,7 @@ use commonware_codec::{Copying, Decode as _, DecodeExt as _, Encode};
 use commonware_cryptography::bls12381::dkg::feldman_desmedt::{
     Dealer, DealerLog, DealerPrivMsg, DealerPubMsg, Info, Player, PlayerAck, Reveal, SignedDealerLog,
 };
-use commonware_cryptography::bls12381::primitives::{sharing::Mode, variant::MinSig};
+use commonware_cryptography::bls12381::primitives::{group, sharing::Mode, variant::MinSig};
 use commonware_cryptography::ed25519;
 use commonware_utils::{N3f1, ordered::Set};
 use core::num::NonZeroU32;
@@ -16,20 +16,25 @@ use rand_chacha::rand_core::SeedableRng as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{DkgError, DkgIdentity, NAMESPACE, VERSION, gates};
+use super::{Basis, DkgError, DkgIdentity, NAMESPACE, VERSION, gates, refresh};
 use crate::seat::{Seat, SeatKey};
-use crate::{MAX_MEMBERS, Share, Sharing};
+use crate::{GroupKey, MAX_MEMBERS, Share, Sharing};
 
 pub(super) type Log = DealerLog<MinSig, Seat>;
 type Opened = (DealerPubMsg<MinSig>, DealerPrivMsg);
 
-/// One member's side of a key generation among a fixed list of members.
+/// One member's side of a key generation, or of a refresh, among a fixed list of members.
 pub struct Ceremony {
     pub(super) n: NonZeroU32,
     pub(super) me: u32,
     pub(super) key: SeatKey,
     pub(super) info: Info<MinSig, Seat>,
     seats: Vec<Seat>,
+    session: [u8; 32],
+    /// Members whose places are held by stand-ins.
+    absent: BTreeSet<u32>,
+    /// In a refresh: the group key that the result must have.
+    group: Option<GroupKey>,
     verify_seed: Zeroizing<[u8; 32]>,
     dealer: Option<Dealer<MinSig, SeatKey>>,
     player: Player<MinSig, SeatKey>,
@@ -49,6 +54,35 @@ impl Ceremony {
     /// # Errors
     /// [`DkgError::Members`] or [`DkgError::NotMember`].
     pub fn new(session: [u8; 32], members: &[[u8; 32]], me: DkgIdentity, rng_seed: [u8; 32]) -> Result<Self, DkgError> {
+        Self::begin(session, members, me, rng_seed, None)
+    }
+
+    /// Starts a refresh: the same members, the same group key, new shares. `basis` is what it begins from.
+    ///
+    /// The steps are those of a key generation, with three differences: what a member deals is its share; a member without
+    /// one deals nothing ([`Ceremony::deals_itself`]); absent members are dealt nothing and are counted as if they had
+    /// acknowledged. `rng_seed` must be new in every refresh and be erased after it: whoever learns the seeds of n − f
+    /// members and one share knows the group secret.
+    ///
+    /// # Errors
+    /// [`DkgError::Members`], [`DkgError::NotMember`] or [`DkgError::Basis`].
+    pub fn refresh(
+        session: [u8; 32],
+        members: &[[u8; 32]],
+        me: DkgIdentity,
+        rng_seed: [u8; 32],
+        basis: &Basis<'_>,
+    ) -> Result<Self, DkgError> {
+        Self::begin(session, members, me, rng_seed, Some(basis))
+    }
+
+    fn begin(
+        session: [u8; 32],
+        members: &[[u8; 32]],
+        me: DkgIdentity,
+        rng_seed: [u8; 32],
+        basis: Option<&Basis<'_>>,
+    ) -> Result<Self, DkgError> {
         let rng_seed = Zeroizing::new(rng_seed);
         let seats = seats(members)?;
         let n = u32::try_from(seats.len()).ok().and_then(NonZeroU32::new).ok_or(DkgError::Members("empty"))?;
@@ -56,17 +90,12 @@ impl Ceremony {
         let index = members.iter().position(|key| *key == own).and_then(|i| u32::try_from(i).ok());
         let index = index.ok_or(DkgError::NotMember)?;
         let key = SeatKey::new(index, me.key);
-        let set = || Set::from_iter_dedup(seats.iter().cloned());
-        let namespace = [NAMESPACE, &session].concat();
-        let info =
-            Info::new::<N3f1>(&namespace, 0, None, Mode::NonZeroCounter, Reveal::V1, set(), set()).map_err(library)?;
-        let rng = ChaCha20Rng::from_seed(derive(b"deal", &session, index, &rng_seed));
-        let (dealer, public, private) = Dealer::start::<N3f1>(rng, info.clone(), key.clone(), None).map_err(library)?;
+        if let Some(basis) = basis {
+            basis.check(n.get(), index)?;
+        }
+        let info = info(&session, &seats, basis)?;
+        let absent = basis.map(|basis| basis.absent.clone()).unwrap_or_default();
         let player = Player::new(info.clone(), key.clone()).map_err(library)?;
-        let outgoing = private
-            .into_iter()
-            .map(|(seat, private)| (seat.index(), Zeroizing::new(message(&[&public.encode(), &private.encode()]))))
-            .collect();
         let verify_seed = Zeroizing::new(derive(b"verify", &session, index, &rng_seed));
         let mut this = Self {
             n,
@@ -74,16 +103,48 @@ impl Ceremony {
             key,
             info,
             seats,
+            session,
+            absent,
+            group: basis.map(|basis| basis.sharing.group),
             verify_seed,
-            dealer: Some(dealer),
+            dealer: None,
             player,
-            outgoing,
+            outgoing: BTreeMap::new(),
             received: BTreeMap::new(),
             acks: BTreeSet::new(),
             log: None,
         };
-        this.deal_to_self()?;
+        let secret = basis.map(Basis::secret).transpose()?;
+        if secret.as_ref().is_none_or(Option::is_some) {
+            let rng = ChaCha20Rng::from_seed(derive(b"deal", &session, index, &rng_seed));
+            this.start_dealing(rng, secret.flatten())?;
+        }
         Ok(this)
+    }
+
+    /// Makes the deals; `secret` is dealt if there is one, else a random value.
+    fn start_dealing(&mut self, rng: ChaCha20Rng, secret: Option<group::Share>) -> Result<(), DkgError> {
+        let (mut dealer, public, private) =
+            Dealer::start::<N3f1>(rng, self.info.clone(), self.key.clone(), secret).map_err(library)?;
+        let own = self.seat(self.me)?.clone();
+        for (seat, private) in private {
+            if self.absent.contains(&seat.index()) {
+                let deal = (seat, private);
+                let member = refresh::acknowledge_for(&self.session, &self.info, &mut dealer, &own, &public, deal)?;
+                self.acks.insert(member);
+            } else {
+                let deal = message(&[&public.encode(), &private.encode()]);
+                self.outgoing.insert(seat.index(), Zeroizing::new(deal));
+            }
+        }
+        self.dealer = Some(dealer);
+        self.deal_to_self()
+    }
+
+    /// Whether this member deals: in a refresh only one that still has its share.
+    #[must_use]
+    pub const fn deals_itself(&self) -> bool {
+        self.dealer.is_some() || self.log.is_some()
     }
 
     /// Our own deal never leaves the machine: receive and acknowledge it here.
@@ -193,6 +254,7 @@ impl Ceremony {
     ///
     /// - only logs in which *every* member acknowledged count, and n − f of them are needed: no share of the result was
     ///   ever published, not even in part;
+    /// - in a refresh, the group key is the one it began with;
     /// - threshold = n − f exactly, and all public shares lie on one polynomial with the group key;
     /// - our own share signs, and the partial verifies under our public share.
     ///
@@ -212,7 +274,11 @@ impl Ceremony {
             player.dealer_message::<N3f1>(seat, public, private).map_err(|_| DkgError::Deal(*from))?;
         }
         let mut rng = ChaCha20Rng::from_seed(*self.verify_seed);
-        gates::conclude(player, &self.info, selected, &mut rng, self.me)
+        let (sharing, share) = gates::conclude(player, &self.info, selected, &mut rng, self.me)?;
+        match self.group {
+            Some(group) if group != sharing.group => Err(DkgError::Gate("the group key has changed")),
+            _ => Ok((sharing, share)),
+        }
     }
 
     /// Reads and authenticates a log.
@@ -249,6 +315,22 @@ impl core::fmt::Debug for Ceremony {
             .field("received", &self.received.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
+}
+
+/// What the library binds every signature of the ceremony to.
+fn info(session: &[u8; 32], seats: &[Seat], basis: Option<&Basis<'_>>) -> Result<Info<MinSig, Seat>, DkgError> {
+    let namespace = [NAMESPACE, session].concat();
+    let set = |seats: Vec<Seat>| Set::from_iter_dedup(seats);
+    let (previous, dealers, players) = match basis {
+        None => (None, seats.to_vec(), seats.to_vec()),
+        Some(basis) => {
+            let present = seats.iter().filter(|seat| !basis.absent.contains(&seat.index())).cloned().collect();
+            (Some(basis.output(seats)?), present, basis.players(session, seats))
+        }
+    };
+    let round = u64::from(previous.is_some());
+    Info::new::<N3f1>(&namespace, round, previous, Mode::NonZeroCounter, Reveal::V1, set(dealers), set(players))
+        .map_err(library)
 }
 
 /// Seats of the members, refusing what is not a list of distinct ed25519 keys.

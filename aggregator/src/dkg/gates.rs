@@ -70,7 +70,7 @@ pub(super) fn conclude(
 }
 
 /// Carries the library's public result over into our own type, checking threshold and consistency.
-fn sharing(output: &Output<MinSig, Seat>) -> Result<Sharing, DkgError> {
+pub(super) fn sharing(output: &Output<MinSig, Seat>) -> Result<Sharing, DkgError> {
     let public = output.public();
     let n = public.total().get();
     if public.required() != quorum(n) {

@@ -59,6 +59,27 @@ fn a_log_without_every_acknowledgement_is_not_selected() {
     assert_eq!(gates::select(&logs, 4).expect_err("the gate"), DkgError::Revealed(vec![3]));
 }
 
+/// The rogue-key case of a joint key generation: a dealer that waits for the others' commitments and answers with a constant
+/// term that cancels them, whose secret it cannot know. It can satisfy t − 1 members, no more, and a log counts only with
+/// everybody's acknowledgement: no proof of possession of constant terms is needed beside that.
+#[test]
+fn a_rogue_dealer_cannot_satisfy_all_members() {
+    let mut all = ceremonies();
+    let scalar = |byte: u8| crate::Share::from_bytes(0, &[byte; 32]).expect("a scalar");
+    // As if it were the negated sum of the others' constant terms and a key of the dealer's own: nobody knows its secret.
+    let rogue = crate::deal_for_tests(4, 5).0.group.0;
+    // The one polynomial of degree 2 through it and through values that the dealer knows at the points of members 0 and 1.
+    let values = [rogue, scalar(1).public_share().0, scalar(2).public_share().0];
+    let coefficients = crate::lagrange::coefficients(&values).expect("three points");
+    let commitment: Vec<u8> = coefficients.iter().flat_map(blst::min_sig::PublicKey::compress).collect();
+    let deal = |secret: u8| [[1, 3].as_slice(), &commitment, &[secret; 32]].concat();
+    assert!(all[0].receive_deal(3, &deal(1)).is_ok_and(|ack| ack.is_some()));
+    assert!(all[1].receive_deal(3, &deal(2)).is_ok_and(|ack| ack.is_some()));
+    for guess in 1..=20 {
+        assert_eq!(all[2].receive_deal(3, &deal(guess)), Err(DkgError::Deal(3)), "the third refuses every value");
+    }
+}
+
 #[test]
 fn seats_sort_by_index_and_round_trip() {
     use commonware_codec::{Copying, DecodeExt as _};

@@ -22,9 +22,17 @@ extern "C" {
 
 #define ATTEST_MAX_MESSAGE 1024
 #define ATTEST_BEACON_LEN 56
-#define ATTEST_TOPIC_LEN 44      /* longest topic with its final zero */
+#define ATTEST_TOPIC_LEN 45      /* longest topic with its final zero */
 #define ATTEST_MAX_READINGS 32
 #define ATTEST_MAX_RECEPTIONS 16
+#define ATTEST_MAX_CHANNELS 20
+#define ATTEST_MAX_WINDOWS 16
+#define ATTEST_MAX_SATELLITES 32
+#define ATTEST_MAX_TALLIES 16
+#define ATTEST_MAX_LEAF_AND_PATH 768
+#define ATTEST_MAX_ENDORSEMENT 224
+#define ATTEST_QUEUE_HEAD 40     /* bytes of a queue beside its messages */
+#define ATTEST_QUEUE_RECORD 51   /* bytes of a queued message beside its own */
 #define ATTEST_MAX_CHAIN 4096
 #define ATTEST_DEVICE_WORDS 24
 
@@ -40,6 +48,14 @@ extern "C" {
 #define ATTEST_CLASS_COMMITMENT 5
 #define ATTEST_CLASS_WITNESS 6
 #define ATTEST_CLASS_REVEAL 7
+#define ATTEST_CLASS_CHANNELS 8
+#define ATTEST_CLASS_METER 9
+#define ATTEST_CLASS_FIX 10
+#define ATTEST_CLASS_POSSESSION 11
+#define ATTEST_CLASS_WORK 12
+#define ATTEST_CLASS_OPENING 13
+#define ATTEST_CLASS_BANDWIDTH 14
+#define ATTEST_CLASS_ENDORSEMENT 15
 
 /* Statuses; numbers never change meaning. */
 #define ATTEST_OK 0
@@ -51,10 +67,13 @@ extern "C" {
 #define ATTEST_EXHAUSTED 6       /* boot count or sequence number has run out */
 #define ATTEST_BUFFER 7          /* buffer too small */
 #define ATTEST_BOUNDS 8          /* number or list over its bound */
-#define ATTEST_ORDER 9           /* receptions do not ascend by lease */
+#define ATTEST_ORDER 9           /* rows of a list do not ascend */
 #define ATTEST_SIGN 10           /* the signer gave no signature: try again */
 #define ATTEST_FORM 11           /* malformed bytes */
 #define ATTEST_NOT_CHALLENGED 12 /* no challenge in this slot: nothing to do */
+#define ATTEST_FULL 13           /* the queue has no room for the message */
+#define ATTEST_EMPTY 14          /* no message at this place of the queue */
+#define ATTEST_RECEIPT 15        /* receipts that the member they name did not sign */
 
 /* Whatever holds the key. Set struct_size to sizeof(attest_signer). The key is its first 32 bytes for Ed25519, x then y
  * (big-endian) for P-256. Ed25519 needs sign_message, P-256 needs sign_digest (a secure element that takes SHA-256
@@ -115,6 +134,97 @@ typedef struct attest_location {
     uint8_t salt[16];
 } attest_location;
 
+/* A channel's SenML name (1 to 24 of A-Z a-z 0-9 - : . / _, the first a letter or digit) and unit (number in the table of
+ * docs/protocol.md, 0 none) */
+typedef struct attest_channel {
+    uint64_t channel;
+    uint16_t unit;
+    uint8_t name[24];
+    uint8_t name_len;
+} attest_channel;
+
+/* [start, end) in unix seconds; register at both; energy summed from own samples; highest power. n * 10^exponent Wh, W */
+typedef struct attest_meter_window {
+    uint64_t start;
+    uint64_t end;
+    uint64_t first;
+    uint64_t last;
+    int64_t sampled;
+    int64_t peak;
+} attest_meter_window;
+
+/* id = 1000 * system (0 GPS, 1 SBAS, 2 Galileo, 3 BeiDou, 5 QZSS, 6 GLONASS) + number; degrees; 0.1 dB-Hz */
+typedef struct attest_satellite {
+    uint32_t id;
+    int8_t elevation;
+    uint16_t azimuth;
+    uint16_t cn0;
+} attest_satellite;
+
+/* the receiver's time in unix ms; 1e-7 degrees; cm above the ellipsoid; hundredths */
+typedef struct attest_fix {
+    uint64_t at_ms;
+    int32_t lat;
+    int32_t lon;
+    int32_t height_cm;
+    uint16_t hdop;
+} attest_fix;
+
+/* leaf at least 1 byte, path 32 bytes per sibling from the leaf upwards, together at most ATTEST_MAX_LEAF_AND_PATH */
+typedef struct attest_possession {
+    uint64_t lease;
+    uint64_t slot;
+    uint32_t sample;
+    uint64_t index;
+    const uint8_t *leaf;
+    size_t leaf_len;
+    const uint8_t *path;
+    size_t path_len;
+} attest_possession;
+
+/* matrices of size rows and columns, rounds products in a chain, Merkle root over the last one's rows */
+typedef struct attest_work {
+    uint64_t lease;
+    uint64_t slot;
+    uint32_t size;
+    uint32_t rounds;
+    uint8_t root[32];
+} attest_work;
+
+/* rows opened; SHA-256 and length of the rows with their paths */
+typedef struct attest_opening {
+    uint64_t lease;
+    uint64_t slot;
+    uint32_t rows;
+    uint8_t content[32];
+    uint64_t length;
+} attest_opening;
+
+/* what arrived from one challenging member; tags: first 16 bytes of SHA-256 over the packets' tags in order */
+typedef struct attest_tally {
+    uint32_t member;
+    uint64_t bytes;
+    uint64_t packets;
+    uint8_t tags[16];
+} attest_tally;
+
+/* A message in a queue: bytes[0..len] lies in the queue's memory, until the next call that changes the queue. */
+typedef struct attest_queued {
+    const uint8_t *bytes;
+    size_t len;
+    uint32_t message_class;
+    uint32_t receipts; /* members that have it */
+    uint8_t id[32];
+} attest_queued;
+
+/* Returns 0 when signature (64 bytes, Ed25519) is that of the member's receipt key over root (32 bytes). Set struct_size
+ * to sizeof(attest_receipt_check). */
+typedef struct attest_receipt_check {
+    uint32_t struct_size;
+    void *ctx;
+    int32_t (*holds)(void *ctx, uint32_t member, const uint8_t *root, const uint8_t *signature);
+} attest_receipt_check;
+
 /* About the library. */
 uint32_t attest_abi_version(void);
 const char *attest_status_text(int32_t status); /* never null, static */
@@ -139,6 +249,34 @@ int32_t attest_commitment(attest_device *device, const uint64_t *iat, uint64_t l
 int32_t attest_witness(attest_device *device, const uint64_t *iat, uint64_t slot, const uint8_t *commitment, uint8_t *buf, size_t buf_len, attest_message *out);
 /* secret 32 bytes, or null when not challenged in the slot; salt 16 bytes; receptions strictly ascending by lease */
 int32_t attest_reveal(attest_device *device, const uint64_t *iat, uint64_t slot, const uint8_t *secret, const uint8_t *salt, const attest_reception *receptions, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+
+/* Names and units of the channels, once per boot; strictly ascending by channel */
+int32_t attest_channels(attest_device *device, const uint64_t *iat, const attest_channel *channels, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+/* windows ascending, without overlap */
+int32_t attest_meter(attest_device *device, const uint64_t *iat, uint64_t meter, int8_t exponent, const attest_meter_window *windows, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+/* satellites strictly ascending by id */
+int32_t attest_position(attest_device *device, const uint64_t *iat, const attest_fix *fix, const attest_satellite *satellites, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_storage_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_possession *given, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_work_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_work *work, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_work_opening(attest_device *device, const uint64_t *iat, const attest_opening *opening, uint8_t *buf, size_t buf_len, attest_message *out);
+/* span in microseconds; tallies strictly ascending by member */
+int32_t attest_bandwidth_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, uint64_t lease, uint64_t slot, uint64_t span_us, const attest_tally *tallies, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+/* the certificate as the maker gave it, at most ATTEST_MAX_ENDORSEMENT bytes; nodes refuse what is no endorsement */
+int32_t attest_endorsement(attest_device *device, const uint64_t *iat, const uint8_t *certificate, size_t len, uint8_t *buf, size_t buf_len, attest_message *out);
+
+/* Messages that wait for receipts, in `len` bytes of memory that may outlive a restart (FRAM, battery-backed RAM). Power may
+ * go at any byte: each change happens whole or not at all, provided bytes are written in order and one byte is written
+ * whole. new empties it; resume, once after a restart, finishes what was cut off and drops what is damaged. */
+int32_t attest_queue_new(uint8_t *memory, size_t len);
+int32_t attest_queue_resume(uint8_t *memory, size_t len, const uint8_t *network);
+/* message and message_bytes as a message function filled them. With dropped null a full queue gives ATTEST_FULL; otherwise
+ * the oldest messages make room and are counted there (gaps are scored, never refused). */
+int32_t attest_queue_push(uint8_t *memory, size_t len, const attest_message *message, const uint8_t *message_bytes, uint32_t *dropped);
+/* place 0 is the oldest; ATTEST_EMPTY beyond the last */
+int32_t attest_queue_get(uint8_t *memory, size_t len, uint32_t place, attest_queued *out);
+/* A payload of the receipt topic: ATTEST_FORM or ATTEST_RECEIPT and nothing changed, or every message in it is noted; those
+ * that `needed` different members have (f+1) leave the queue and are counted in done. */
+int32_t attest_queue_receipts(uint8_t *memory, size_t len, const uint8_t *payload, size_t payload_len, const attest_receipt_check *check, uint32_t needed, uint32_t *done);
 
 /* Topic of a message (zero-terminated ASCII); kid 8 bytes. */
 int32_t attest_topic_up(uint32_t message_class, const uint8_t *kid, uint8_t *topic, size_t topic_len);

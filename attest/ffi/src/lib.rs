@@ -3,15 +3,19 @@
 //! Left out: verification (that is the node's) and any transport.
 #![cfg_attr(target_os = "none", no_std)]
 
+mod classes;
 mod messages;
 mod pure;
+mod queue;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 mod soft;
 mod status;
 mod types;
 
+pub use classes::*;
 pub use messages::*;
 pub use pure::*;
+pub use queue::*;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 pub use soft::*;
 pub use status::*;

@@ -1,7 +1,10 @@
 //! Boot, and one function per message class. Each writes into the caller's buffer and advances the device only when it
 //! succeeds.
 
-use attest::{Body, BootBody, Location, Reading, Reception, RevealBody, Signer, ToBeSigned, device_key_statement};
+use attest::{
+    AnswerBody, BootBody, CommitmentBody, Location, Nothing, Reading, Readings, Reception, RevealBody, Said, Signer,
+    ToBeSigned, WitnessBody, device_key_statement,
+};
 
 use crate::{
     status::{ATTEST_SIGN, of_boot, of_seal},
@@ -51,11 +54,11 @@ pub unsafe extern "C" fn attest_device_kid(device: *mut attest_device, kid: *mut
 ///
 /// # Safety
 /// As the header says of `device`, `iat`, `buf` and `out`.
-unsafe fn make(
+pub(crate) unsafe fn make(
     device: *mut attest_device,
     iat: *const u64,
     nonce: Option<[u8; 32]>,
-    body: &Body<'_>,
+    body: &dyn Said,
     buf: *mut u8,
     buf_len: usize,
     out: *mut attest_message,
@@ -86,7 +89,7 @@ pub unsafe extern "C" fn attest_heartbeat(
     out: *mut attest_message,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    status(unsafe { make(device, iat, None, &Body::Heartbeat, buf, buf_len, out) })
+    status(unsafe { make(device, iat, None, &Nothing, buf, buf_len, out) })
 }
 
 /// Telemetry, at most 32 readings.
@@ -107,7 +110,7 @@ pub unsafe extern "C" fn attest_telemetry(
     let tell = || unsafe {
         // The two rows have one layout, see types.rs.
         let readings = list(readings.cast::<Reading>(), count)?;
-        make(device, iat, None, &Body::Telemetry(readings.into()), buf, buf_len, out)
+        make(device, iat, None, &Readings::from_slice(readings), buf, buf_len, out)
     };
     status(tell())
 }
@@ -131,7 +134,7 @@ pub unsafe extern "C" fn attest_boot_message(
     let tell = || unsafe {
         let location = location.as_ref().map(|at| Location { lat: at.lat, lon: at.lon, salt: at.salt });
         let body = BootBody { seed: *bytes(seed)?, firmware: *bytes(firmware)?, location };
-        make(device, iat, None, &Body::Boot(body), buf, buf_len, out)
+        make(device, iat, None, &body, buf, buf_len, out)
     };
     status(tell())
 }
@@ -152,7 +155,7 @@ pub unsafe extern "C" fn attest_answer(
     out: *mut attest_message,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let tell = || unsafe { make(device, iat, Some(*bytes(draw)?), &Body::Answer { lease, slot }, buf, buf_len, out) };
+    let tell = || unsafe { make(device, iat, Some(*bytes(draw)?), &AnswerBody { lease, slot }, buf, buf_len, out) };
     status(tell())
 }
 
@@ -174,7 +177,7 @@ pub unsafe extern "C" fn attest_commitment(
 ) -> i32 {
     // SAFETY: the caller's promise.
     let tell = || unsafe {
-        let body = Body::Commitment { lease, first_slot, length, anchor: *bytes(anchor)? };
+        let body = CommitmentBody { lease, first_slot, length, anchor: *bytes(anchor)? };
         make(device, iat, None, &body, buf, buf_len, out)
     };
     status(tell())
@@ -196,7 +199,7 @@ pub unsafe extern "C" fn attest_witness(
 ) -> i32 {
     // SAFETY: the caller's promise.
     let tell = || unsafe {
-        let body = Body::Witness { slot, commitment: *bytes(commitment)? };
+        let body = WitnessBody { slot, commitment: *bytes(commitment)? };
         make(device, iat, None, &body, buf, buf_len, out)
     };
     status(tell())
@@ -224,7 +227,7 @@ pub unsafe extern "C" fn attest_reveal(
         let receptions = heard(receptions, count)?.into();
         let secret = if secret.is_null() { None } else { Some(*bytes(secret)?) };
         let body = RevealBody { slot, secret, salt: *bytes(salt)?, receptions };
-        make(device, iat, None, &Body::Reveal(body), buf, buf_len, out)
+        make(device, iat, None, &body, buf, buf_len, out)
     };
     status(tell())
 }

@@ -11,7 +11,7 @@ use crate::{
 /// The version of this interface; goes up when a struct or function changes.
 #[unsafe(no_mangle)]
 pub extern "C" fn attest_abi_version() -> u32 {
-    1
+    2
 }
 
 /// The network id of a chain and its CommitteeRegistry, 8 bytes.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn attest_network_id(chain_id: u64, registry: *const u8, n
     status(get())
 }
 
-/// The topic of a message, zero-terminated; 44 bytes always suffice.
+/// The topic of a message, zero-terminated; 45 bytes always suffice.
 ///
 /// # Safety
 /// `kid` has 8 bytes, `topic` takes `topic_len`.

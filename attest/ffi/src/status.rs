@@ -43,14 +43,20 @@ codes! {
     ATTEST_BUFFER = 7, c"buffer too small";
     /// A number or list is over its bound.
     ATTEST_BOUNDS = 8, c"out of bounds";
-    /// Receptions do not ascend by lease.
-    ATTEST_ORDER = 9, c"receptions do not ascend by lease";
+    /// Rows of a list do not ascend.
+    ATTEST_ORDER = 9, c"rows do not ascend";
     /// The signer gave no signature: try again, no number was used.
     ATTEST_SIGN = 10, c"signer gave no signature";
     /// Bytes that are not what they should be.
     ATTEST_FORM = 11, c"malformed bytes";
     /// No challenge in this slot: nothing to do.
     ATTEST_NOT_CHALLENGED = 12, c"not challenged";
+    /// The queue has no room for the message.
+    ATTEST_FULL = 13, c"queue full";
+    /// No message at this place of the queue.
+    ATTEST_EMPTY = 14, c"no message at this place";
+    /// Receipts that the member they name did not sign.
+    ATTEST_RECEIPT = 15, c"receipts that the member did not sign";
 }
 
 pub(crate) const fn of_boot(error: &BootError<()>) -> i32 {

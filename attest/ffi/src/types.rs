@@ -6,7 +6,10 @@ use core::{
     slice,
 };
 
-use attest::{Device, EvidenceId, PublicKey, Reading, Reception, SignError, Signer, Storage, ToBeSigned};
+use attest::{
+    ChannelName, CheckReceipt, Device, EvidenceId, MeterWindow, PublicKey, Reading, Reception, Satellite, SignError,
+    Signer, Storage, Tally, ToBeSigned,
+};
 
 use crate::status::{ATTEST_NOT_BOOTED, ATTEST_NULL, ATTEST_SIGNER, ATTEST_STRUCT_SIZE};
 
@@ -19,6 +22,10 @@ pub type SignDigest = Option<unsafe extern "C" fn(ctx: *mut c_void, digest: *con
 pub type LoadBoot = Option<unsafe extern "C" fn(ctx: *mut c_void, boot: *mut u32) -> i32>;
 /// Stores the boot count; returns 0 only after it is durable.
 pub type StoreBoot = Option<unsafe extern "C" fn(ctx: *mut c_void, boot: u32) -> i32>;
+
+/// Whether a member signed a root of receipts; returns 0 when it did.
+pub type HoldsReceipt =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, member: u32, root: *const u8, signature: *const u8) -> i32>;
 
 /// Whatever holds the key. Copied by `attest_device_boot`; `ctx` must outlive the device.
 #[repr(C)]
@@ -94,6 +101,125 @@ pub struct attest_location {
     pub salt: [u8; 16],
 }
 
+/// A channel with its name and unit.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_channel {
+    pub channel: u64,
+    pub unit: u16,
+    pub name: [u8; 24],
+    pub name_len: u8,
+}
+
+/// One window of a meter.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_meter_window {
+    pub start: u64,
+    pub end: u64,
+    pub first: u64,
+    pub last: u64,
+    pub sampled: i64,
+    pub peak: i64,
+}
+
+/// A satellite in view.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_satellite {
+    pub id: u32,
+    pub elevation: i8,
+    pub azimuth: u16,
+    pub cn0: u16,
+}
+
+/// A position fix.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_fix {
+    pub at_ms: u64,
+    pub lat: i32,
+    pub lon: i32,
+    pub height_cm: i32,
+    pub hdop: u16,
+}
+
+/// The opened leaf of a storage sample.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_possession {
+    pub lease: u64,
+    pub slot: u64,
+    pub sample: u32,
+    pub index: u64,
+    pub leaf: *const u8,
+    pub leaf_len: usize,
+    pub path: *const u8,
+    pub path_len: usize,
+}
+
+/// A commitment to a compute result.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_work {
+    pub lease: u64,
+    pub slot: u64,
+    pub size: u32,
+    pub rounds: u32,
+    pub root: [u8; 32],
+}
+
+/// The rows of a compute commitment.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_opening {
+    pub lease: u64,
+    pub slot: u64,
+    pub rows: u32,
+    pub content: [u8; 32],
+    pub length: u64,
+}
+
+/// What arrived from one challenger.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_tally {
+    pub member: u32,
+    pub bytes: u64,
+    pub packets: u64,
+    pub tags: [u8; 16],
+}
+
+/// A message that waits in a queue; `bytes` points into the queue's memory.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_queued {
+    pub bytes: *const u8,
+    pub len: usize,
+    pub message_class: u32,
+    pub receipts: u32,
+    pub id: EvidenceId,
+}
+
+/// How receipts are checked.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_receipt_check {
+    pub struct_size: u32,
+    pub ctx: *mut c_void,
+    pub holds: HoldsReceipt,
+}
+
 /// The size of `attest_device` after `ready`, in 8-byte words.
 pub const DEVICE_WORDS: usize = 24;
 /// What `ready` holds after a boot.
@@ -114,6 +240,14 @@ macro_rules! same_layout {
 }
 same_layout!(attest_reading, Reading, channel, exponent, mantissa);
 same_layout!(attest_reception, Reception, lease, payload, rssi, snr);
+same_layout!(attest_meter_window, MeterWindow, start, end, first, last, sampled, peak);
+same_layout!(attest_satellite, Satellite, id, elevation, azimuth, cn0);
+same_layout!(attest_tally, Tally, member, bytes, packets, tags);
+// A name is its bytes, then their number; the library checks both before it writes them.
+same_layout!(attest_channel, ChannelName, channel, unit, name);
+const _: () = assert!(
+    size_of::<attest::Name>() == 25 && offset_of!(attest_channel, name_len) == offset_of!(attest_channel, name) + 24
+);
 
 impl attest_device {
     /// Puts a booted device into the caller's memory.
@@ -199,6 +333,13 @@ impl Storage for CStorage<'_> {
         let store = self.0.store_boot.ok_or(())?;
         // SAFETY: a call by value.
         if unsafe { store(self.0.ctx, boot) } == 0 { Ok(()) } else { Err(()) }
+    }
+}
+
+impl CheckReceipt for attest_receipt_check {
+    fn holds(&self, member: u32, root: &[u8; 32], signature: &[u8; 64]) -> bool {
+        // SAFETY: the header's contract: the callback reads 32 and 64 bytes.
+        self.holds.is_some_and(|holds| unsafe { holds(self.ctx, member, root.as_ptr(), signature.as_ptr()) } == 0)
     }
 }
 

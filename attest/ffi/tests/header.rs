@@ -38,6 +38,7 @@ fn c_type(rust: &str) -> String {
     match rust {
         "u8" => "uint8_t",
         "i8" => "int8_t",
+        "u16" => "uint16_t",
         "u32" => "uint32_t",
         "i32" => "int32_t",
         "u64" => "uint64_t",
@@ -61,8 +62,8 @@ fn declared(rust: &str, name: &str) -> String {
 /// Every exported function, by name, as its C prototype.
 fn exported() -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    for source in ["src/messages.rs", "src/pure.rs", "src/soft.rs", "src/status.rs"] {
-        let text = file(source);
+    for source in ["classes", "messages", "pure", "queue", "soft", "status"] {
+        let text = file(&format!("src/{source}.rs"));
         for part in text.split("#[unsafe(no_mangle)]").skip(1) {
             let (_, rest) = part.split_once("fn ").expect("a function");
             let (name, rest) = rest.split_once('(').expect("parameters");
@@ -110,6 +111,9 @@ fn rust_fields(name: &str) -> Vec<String> {
             "SignDigest" => format!("int32_t (*{name})(void *ctx, const uint8_t *digest, uint8_t *signature)"),
             "LoadBoot" => format!("int32_t (*{name})(void *ctx, uint32_t *boot)"),
             "StoreBoot" => format!("int32_t (*{name})(void *ctx, uint32_t boot)"),
+            "HoldsReceipt" => {
+                format!("int32_t (*{name})(void *ctx, uint32_t member, const uint8_t *root, const uint8_t *signature)")
+            }
             "EvidenceId" => format!("uint8_t {name}[32]"),
             "[u64; DEVICE_WORDS]" => format!("uint64_t {name}[]"),
             array if array.starts_with('[') => {
@@ -154,7 +158,8 @@ fn every_constant_has_its_value() {
     for class in attest::Class::ALL {
         known.push((format!("ATTEST_CLASS_{}", class.name().to_uppercase()), i64::from(class.as_u8())));
     }
-    let longest = attest::topic_up(attest::Class::Commitment, &[0; 8]).len() + 1;
+    let longest =
+        attest::Class::ALL.map(|class| attest::topic_up(class, &[0; 8]).len()).into_iter().max().unwrap_or(0) + 1;
     for (name, value) in [
         ("MAX_MESSAGE", attest::MAX_MESSAGE),
         ("BEACON_LEN", attest::BEACON_LEN),
@@ -162,6 +167,14 @@ fn every_constant_has_its_value() {
         ("MAX_READINGS", attest::Readings::MAX),
         ("MAX_RECEPTIONS", attest::Receptions::MAX),
         ("MAX_CHAIN", attest::MAX_CHAIN as usize),
+        ("MAX_CHANNELS", attest::ChannelNames::MAX),
+        ("MAX_WINDOWS", attest::MeterWindows::MAX),
+        ("MAX_SATELLITES", attest::Satellites::MAX),
+        ("MAX_TALLIES", attest::Tallies::MAX),
+        ("MAX_LEAF_AND_PATH", attest::MAX_LEAF_AND_PATH),
+        ("MAX_ENDORSEMENT", attest::MAX_ENDORSEMENT),
+        ("QUEUE_HEAD", attest::QUEUE_HEAD),
+        ("QUEUE_RECORD", attest::QUEUE_RECORD_HEAD),
         ("DEVICE_WORDS", lib::DEVICE_WORDS),
         ("ED25519", attest::Alg::Ed25519.id().into()),
         ("P256", attest::Alg::Esp256.id().into()),

@@ -1,8 +1,8 @@
 //! The properties, one function per fuzz target: each takes any bytes and panics when one is broken.
 
 use attest::{
-    BatchVerifier, Beacon, Claims, Class, Endorsement, MAX_MESSAGE, Network, PublicKey, Queue, Signer, SoftEd25519,
-    SoftP256, decode, evidence_id, parse_topic_up, sig_structure, topic_up, verify,
+    BatchVerifier, Beacon, Claims, Class, Endorsement, MAX_MESSAGE, Network, PublicKey, Queue, Receipts, Signer,
+    SoftEd25519, SoftP256, decode, evidence_id, parse_topic_up, sig_structure, topic_up, verify,
 };
 
 const NETWORK: Network = [0x1c, 0x27, 0x5f, 0x01, 0x84, 0xf8, 0x1a, 0xff];
@@ -34,6 +34,9 @@ pub fn decode_any(bytes: &[u8]) {
     }
     if let Some((class, kid)) = std::str::from_utf8(bytes).ok().and_then(parse_topic_up) {
         assert_eq!(topic_up(class, &kid).as_bytes(), bytes);
+    }
+    if let Ok(receipts) = Receipts::decode(bytes) {
+        assert!(receipts.ids().count() > 0, "receipts of nothing");
     }
     let mut storage = bytes.to_vec();
     let queue = Queue::resume(&mut storage, &NETWORK);

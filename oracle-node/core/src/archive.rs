@@ -193,14 +193,14 @@ pub fn replay(
 ) -> Result<Replayed, ReplayError> {
     let bundle = Bundle::decode(bundle)?;
     let chain = |what: &str| ReplayError::Chain(what.into());
-    let term = history.term().ok_or_else(|| chain("the term is not configured"))?;
+    let term = history.term_of(bundle.epoch).ok_or_else(|| chain("no term is active"))?;
     let activated = history.registry().activation(term.scope.committee, term.scope.term);
     let key = &activated.ok_or_else(|| chain("the term is not activated"))?.group_key;
     let key = <&[u8; 256]>::try_from(key.as_slice()).map_err(|_| chain("the group key has another length"))?;
     let group = GroupKey::from_eip2537(key).map_err(|e| ReplayError::Chain(format!("group key: {e}")))?;
     let snapshot = history.snapshot(bundle.epoch).ok_or_else(|| chain("no snapshot for this epoch yet"))?;
     let policy = check_policy(policy_document, &term)?;
-    if bundle.state != previous.cloned().unwrap_or_default() {
+    if bundle.state != began_from(history, bundle.epoch, previous) {
         return Err(ReplayError::NotLinked(bundle.epoch));
     }
     let outcome = recompute(&bundle, &term, &policy, snapshot, group)?;
@@ -220,6 +220,15 @@ pub fn replay(
     let evidence = bundle.content.iter().filter(|one| one.class != 0 && read.contains(&*one.id)).count();
     let settled = posted.is_some();
     Ok(Replayed { stream: bundle.stream, epoch: bundle.epoch, digest, outcome, evidence, settled })
+}
+
+/// The state that an epoch must start from: where governance skipped epochs, the one carried over them.
+fn began_from(history: &History, epoch: u64, previous: Option<&State>) -> State {
+    let state = previous.cloned().unwrap_or_default();
+    match history.start_at(epoch).filter(|start| start.forced) {
+        Some(start) => start.carry(state),
+        None => state,
+    }
 }
 
 fn check_policy(document: &[u8], term: &Term) -> Result<Policy, ReplayError> {

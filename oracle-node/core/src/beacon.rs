@@ -14,6 +14,7 @@ use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
 use crate::effect::{Effect, Record};
+use crate::keyring::{Keyring, Span};
 use crate::limits;
 use crate::observation::LATENESS_MISSING;
 use crate::term::Term;
@@ -53,8 +54,7 @@ pub fn message(scope: &Scope, slot: u64) -> [u8; 32] {
 #[derive(Debug)]
 pub struct Beacon {
     term: Term,
-    sharing: Arc<Sharing>,
-    share: Arc<Share>,
+    keys: Keyring,
     me: u32,
     /// First slot not pruned.
     floor: u64,
@@ -62,6 +62,8 @@ pub struct Beacon {
     open: u64,
     /// First slot whose own partial has not been released.
     unreleased: u64,
+    /// First slot that belongs to a later term.
+    until: u64,
     slots: BTreeMap<u64, Slot>,
 }
 
@@ -85,7 +87,31 @@ impl Beacon {
     /// index that `share` belongs to.
     #[must_use]
     pub fn new(term: Term, sharing: Arc<Sharing>, share: Arc<Share>, me: u32) -> Self {
-        Self { term, sharing, share, me, floor: 0, open: 0, unreleased: 0, slots: BTreeMap::new() }
+        Self::with_keys(term, Keyring::new(sharing, Some(share)), me)
+    }
+
+    /// The same with keys by epoch.
+    #[must_use]
+    pub fn with_keys(term: Term, keys: Keyring, me: u32) -> Self {
+        Self { term, keys, me, floor: 0, open: 0, unreleased: 0, until: u64::MAX, slots: BTreeMap::new() }
+    }
+
+    /// Takes the keys by epoch. Slots without a certificate whose sharing is another now begin again: partials of two
+    /// sharings never add up.
+    pub fn set_keys(&mut self, keys: Keyring) {
+        let before = core::mem::replace(&mut self.keys, keys);
+        let (old, new) = (before.starts(), self.keys.starts());
+        let changed = new.iter().filter(|start| !old.contains(start)).min();
+        let Some(first) = changed.map(|epoch| self.term.first_slot_of(*epoch)) else { return };
+        let open: Vec<u64> =
+            self.slots.range(first..).filter(|(_, slot)| slot.certificate().is_none()).map(|(n, _)| *n).collect();
+        open.iter().for_each(|slot| drop(self.slots.remove(slot)));
+        self.unreleased = self.unreleased.min(first.max(self.open));
+    }
+
+    /// The keys that count in a slot: those of the epoch in which it starts.
+    fn span(&self, slot: u64) -> &Span {
+        self.keys.at(slot.saturating_mul(self.term.slot_ms).checked_div(self.term.epoch_ms).unwrap_or(0))
     }
 
     /// Takes back certificates and their lateness from the journal, so that a restart in mid-epoch costs neither.
@@ -106,7 +132,7 @@ impl Beacon {
         let Some(current) = self.term.slot_at(now) else { return out };
         self.forget(current);
         let first = self.unreleased.max(current.saturating_sub(RELEASE_BACK)).max(self.floor);
-        for slot in first..=current {
+        for slot in first..current.saturating_add(1).min(self.until) {
             self.release(now, slot, &mut out);
         }
         self.unreleased = self.unreleased.max(current.saturating_add(1));
@@ -132,7 +158,7 @@ impl Beacon {
         let Some(current) = self.term.slot_at(now).or(Some(0)).filter(|_| self.term.genesis_ms.is_some()) else {
             return out;
         };
-        let known = member != self.me && member < self.sharing.n;
+        let known = member != self.me && member < self.keys.n() && slot < self.until;
         if !known || slot < self.floor || slot > current.saturating_add(limits::SLOTS_AHEAD_MAX) {
             return out;
         }
@@ -149,8 +175,9 @@ impl Beacon {
             return out;
         }
         let message = message(&self.term.scope, slot);
+        let sharing = Arc::clone(&self.span(slot).sharing);
         let entry = self.slots.entry(slot).or_default();
-        if let Some(refused) = entry.partials.add(&self.sharing, &message, from, member, partial) {
+        if let Some(refused) = entry.partials.add(&sharing, &message, from, member, partial) {
             out.push(bad_partial(slot, &[refused]));
         }
         self.recover(now, slot, &mut out);
@@ -161,7 +188,8 @@ impl Beacon {
     pub fn on_certificate(&mut self, now: u64, slot: u64, certificate: &[u8; 48]) -> Vec<Effect> {
         let mut out = Vec::new();
         let current = self.term.slot_at(now).unwrap_or(0);
-        let bounded = slot >= self.floor && slot <= current.saturating_add(limits::SLOTS_AHEAD_MAX);
+        let bounded =
+            slot >= self.floor && slot < self.until && slot <= current.saturating_add(limits::SLOTS_AHEAD_MAX);
         let oldest = current.saturating_sub(KEPT);
         if !bounded || slot < oldest || self.certificate(slot).is_some() || self.term.genesis_ms.is_none() {
             return out;
@@ -187,7 +215,8 @@ impl Beacon {
     /// When to call [`Beacon::on_tick`] next: the next slot's start, or a repetition before it.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<u64> {
-        let start = self.term.slot_start(self.unreleased.max(self.floor));
+        let next = self.unreleased.max(self.floor);
+        let start = self.term.slot_start(next).filter(|_| next < self.until);
         let repeat = self.slots.range(self.open..).filter_map(|(_, slot)| slot.repeat_at()).min();
         [start, repeat].into_iter().flatten().min()
     }
@@ -213,6 +242,13 @@ impl Beacon {
         }
     }
 
+    /// Releases and takes nothing of this slot and later ones: they belong to the next term. Certificates out of decided
+    /// proposals are still kept.
+    pub fn end_at(&mut self, slot: u64) {
+        self.until = self.until.min(slot);
+        self.slots.split_off(&slot);
+    }
+
     /// Keeps memory bounded even while nobody prunes.
     fn forget(&mut self, current: u64) {
         self.prune(current.saturating_sub(KEPT));
@@ -226,11 +262,12 @@ impl Beacon {
     /// Signs and sends this member's partial for a slot that has begun.
     fn release(&mut self, now: u64, number: u64, out: &mut Vec<Effect>) {
         let message = message(&self.term.scope, number);
+        let Some(share) = self.span(number).share.clone() else { return };
         let slot = self.slots.entry(number).or_default();
         if slot.certificate().is_some() {
             return;
         }
-        slot.partials.set_own(self.share.sign(&message));
+        slot.partials.set_own(share.sign(&message));
         slot.released(now.saturating_add(REPEAT_MS));
         out.extend(own_partial(slot, self.me, number));
         self.recover(now, number, out);
@@ -241,9 +278,10 @@ impl Beacon {
         if self.term.slot_start(number).is_none_or(|start| now < start) {
             return;
         }
+        let sharing = Arc::clone(&self.span(number).sharing);
         let Some(slot) = self.slots.get_mut(&number) else { return };
         let message = message(&self.term.scope, number);
-        let (certificate, culprits) = slot.partials.recover(&self.sharing, &message);
+        let (certificate, culprits) = slot.partials.recover(&sharing, &message);
         if !culprits.is_empty() {
             out.push(bad_partial(number, &culprits));
         }
@@ -268,8 +306,7 @@ impl Beacon {
 
     fn verifies(&self, slot: u64, certificate: &[u8; 48]) -> bool {
         let message = message(&self.term.scope, slot);
-        Signature::from_bytes(certificate)
-            .is_ok_and(|signature| self.sharing.group.verify(&message, &signature).is_ok())
+        Signature::from_bytes(certificate).is_ok_and(|signature| self.keys.group().verify(&message, &signature).is_ok())
     }
 }
 

@@ -15,6 +15,7 @@ mod confirm;
 mod dealing;
 mod device_keys;
 mod journal;
+mod refresh;
 mod sign_once;
 #[cfg(test)]
 mod tests;
@@ -23,9 +24,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aggregator::{Share, Sharing};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 
-use crate::effect::{Effect, Record};
+use crate::effect::{Effect, Entropy, Record};
+use crate::keyring::Keyring;
 use crate::qbft;
 use crate::term::Term;
 use crate::typed::{Kind, MemberKey};
@@ -34,10 +36,12 @@ use crate::wire::{Direct, InstanceId, Message};
 use confirm::{Confirmation, Early};
 use dealing::Generation;
 use device_keys::DeviceKeys;
+use refresh::Refresher;
 use sign_once::SignOnce;
 
 pub use device_keys::{KEYS_PER_BATCH_MAX, PendingKey, list_hash};
-pub use journal::is_secret;
+pub use journal::{is_secret, missing_dealing_seed};
+pub use refresh::RefreshProgress;
 
 /// Wait between two repetitions of something not yet acknowledged, ms.
 const RESEND_MS: u64 = 500;
@@ -51,17 +55,27 @@ const GRACE_MS: u64 = 10_000;
 pub enum Event<'a> {
     /// Time passed; wanted at [`Bootstrap::next_wakeup`].
     Tick,
-    /// A broadcast of another member. Of interest: kinds 2, 3 and 5, `DkgLog`, `Activation`; the rest is ignored.
+    /// A broadcast of another member. Of interest: kinds 2, 3, 5 and 6, `DkgLog`, `Activation`, `Sharing`; the rest is
+    /// ignored.
     Message(&'a Message),
     /// A message for this member alone, over the channel that authenticated `from`.
     Direct {
         /// The authenticated sender.
         from: u32,
-        /// The message; `Deal` and `Ack` are of interest.
+        /// The message; deals and acknowledgements are of interest.
         message: &'a Direct,
     },
     /// The registry activated the term.
     Activated,
+    /// See [`crate::effect::Input::ShareRoots`].
+    ShareRoots(&'a [(B256, u64)]),
+    /// See [`crate::effect::Input::Refresh`].
+    Refresh {
+        /// 0: the next.
+        number: u64,
+        /// The own dealings follow from it.
+        entropy: &'a Entropy,
+    },
     /// Device keys that wait on chain, whose claims this node has verified; see [`crate::effect::Input::PendingKeys`].
     PendingKeys {
         /// First batch number that the chain has not used.
@@ -127,6 +141,8 @@ pub struct Progress {
     pub waiting_for: Vec<u32>,
     /// The batch of device keys being certified.
     pub batch: Option<u64>,
+    /// The refresh of the shares.
+    pub refresh: RefreshProgress,
 }
 
 /// Times out of the policy, ms.
@@ -156,6 +172,9 @@ pub struct Bootstrap {
     early: Early,
     confirmation: Option<Confirmation>,
     device_keys: DeviceKeys,
+    refresher: Refresher,
+    /// First epoch of the shares that device keys are signed with.
+    in_use: Option<u64>,
     sign_once: SignOnce,
     activated: bool,
 }
@@ -176,11 +195,24 @@ impl Bootstrap {
         let addresses = term.addresses();
         let context = Context { term, addresses, me, key, timing, noted: BTreeSet::new() };
         let keys = journal::load_keys(&context.term, me, journal);
+        // Once a sharing is known the key exists, even if this member's share of it was lost, or erased by a refresh.
+        let concluded = journal::load_sharing(&context.term, journal).is_some();
         let mut sign_once = SignOnce::from_journal(journal);
-        let generation = Generation::new(&context, dkg_seed, journal, keys.is_some(), now);
+        let generation = Generation::new(&context, dkg_seed, journal, concluded, now);
         let device_keys = DeviceKeys::new(&context, keys.clone(), journal);
+        let refresher = Refresher::new(&context, dkg_seed, journal, now);
         let confirmation = keys.map(|keys| Confirmation::new(&context, keys, &mut sign_once, journal, now));
-        Self { context, generation, early: Early::default(), confirmation, device_keys, sign_once, activated: false }
+        Self {
+            context,
+            generation,
+            early: Early::default(),
+            confirmation,
+            device_keys,
+            refresher,
+            in_use: None,
+            sign_once,
+            activated: false,
+        }
     }
 
     /// Takes an event and says what to do, in order.
@@ -195,8 +227,13 @@ impl Bootstrap {
         match event {
             Event::Tick => {}
             Event::Message(message) => self.on_message(now, message, &mut out),
+            Event::Direct { from, message: message @ (Direct::RefreshDeal(..) | Direct::RefreshAck(..)) } => {
+                self.refresher.on_direct(context, *from, message, &mut out);
+            }
             Event::Direct { from, message } => self.generation.on_direct(context, *from, message, &mut out),
             Event::Activated => self.activated = true,
+            Event::ShareRoots(roots) => self.refresher.set_roots(roots),
+            Event::Refresh { number, entropy } => self.refresher.ask(context, now, *number, entropy, &mut out),
             Event::PendingKeys { batch, keys } => self.device_keys.on_pending(context, now, *batch, keys, &mut out),
         }
         self.advance(now, &mut out);
@@ -205,6 +242,7 @@ impl Bootstrap {
 
     fn on_message(&mut self, now: u64, message: &Message, out: &mut Vec<Effect>) {
         let context = &mut self.context;
+        self.refresher.on_message(context, now, message, out);
         match message {
             Message::DkgLog(log) => self.generation.on_log(context, log),
             Message::Activation(member, signature) => match &mut self.confirmation {
@@ -216,6 +254,7 @@ impl Bootstrap {
         let Some(instance) = instance_of(message) else { return };
         match (instance.kind(), &mut self.confirmation) {
             (Some(Kind::Dkg), _) if instance == DKG => self.generation.on_message(context, now, message, out),
+            (Some(Kind::Confirmation), _) if instance != CONFIRMATION => {} // of a refresh
             (Some(Kind::Confirmation), Some(confirmation)) => confirmation.on_message(context, now, message, out),
             (Some(Kind::Confirmation), None) => self.early.keep_partial(context, message),
             (Some(Kind::KeyActivation), _) => {
@@ -233,12 +272,38 @@ impl Bootstrap {
             let mut confirmation = Confirmation::new(context, keys.clone(), &mut self.sign_once, &[], now);
             core::mem::take(&mut self.early).hand_over(context, now, &mut confirmation, out);
             self.confirmation = Some(confirmation);
-            self.device_keys.set_keys(keys);
+            self.refresher.add_first(&keys);
+            self.device_keys.set_keys(Some(keys));
         }
         if let Some(confirmation) = self.confirmation.as_mut().filter(|_| !self.activated) {
             confirmation.advance(context, now, out);
         }
+        self.refresher.advance(context, &mut self.sign_once, now, out);
         self.device_keys.advance(context, &mut self.sign_once, now, self.activated, out);
+    }
+
+    /// The clock is in this epoch: device keys are signed with the share that counts in it.
+    pub fn enter_epoch(&mut self, epoch: u64) {
+        let Some(ring) = self.refresher.keyring() else { return };
+        let span = ring.at(epoch);
+        if self.in_use.replace(span.from_epoch) != Some(span.from_epoch) {
+            self.device_keys.set_keys(span.share.clone().map(|share| (span.sharing.clone(), share)));
+        }
+    }
+
+    /// Everything before this epoch is certified: older shares are destroyed, if a refresh has replaced them.
+    pub fn retire(&mut self, epoch: u64) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.refresher.retire(&self.context, epoch, &mut out);
+        out
+    }
+
+    /// The keys by epoch; `None` before there is one.
+    #[must_use]
+    pub fn keyring(&self) -> Option<Keyring> {
+        self.context.term.check().ok()?;
+        let of_chain = self.refresher.keyring();
+        of_chain.or_else(|| self.keys().map(|(sharing, share)| Keyring::new(sharing, Some(share))))
     }
 
     /// When a [`Event::Tick`] is wanted; `None` while only events can change anything.
@@ -248,11 +313,12 @@ impl Bootstrap {
             return None;
         }
         let confirmation = self.confirmation.as_ref().filter(|_| !self.activated).map(Confirmation::next_wakeup);
-        let times = [self.generation.next_wakeup(self.activated), confirmation, self.device_keys.next_wakeup()];
+        let generation = self.generation.next_wakeup(self.activated);
+        let times = [generation, confirmation, self.refresher.next_wakeup(), self.device_keys.next_wakeup()];
         times.into_iter().flatten().min()
     }
 
-    /// The committee key and this member's share, once the key generation has ended here.
+    /// The key that the term began with and this member's share, once the key generation has ended here.
     #[must_use]
     pub fn keys(&self) -> Option<(Arc<Sharing>, Arc<Share>)> {
         self.confirmation.as_ref().filter(|_| self.context.term.check().is_ok()).map(Confirmation::keys)
@@ -262,6 +328,7 @@ impl Bootstrap {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.confirmation {
+            None if self.activated && self.refresher.keyring().is_some() => Phase::Done,
             None => self.generation.phase(),
             Some(_) if self.activated && self.device_keys.busy().is_some() => Phase::ActivatingKeys,
             Some(_) if self.activated => Phase::Done,
@@ -276,7 +343,7 @@ impl Bootstrap {
         let phase = self.phase();
         let confirmation = self.confirmation.as_ref();
         let waiting_for = match (phase, confirmation) {
-            (Phase::Confirming | Phase::Activating, Some(confirmation)) => confirmation.waiting_for(&self.context),
+            (Phase::Confirming | Phase::Activating, Some(confirmation)) => confirmation.waiting_for(),
             _ => self.generation.waiting_for(phase, self.context.term.n()),
         };
         Progress {
@@ -289,6 +356,7 @@ impl Bootstrap {
             activations: confirmation.map_or(0, Confirmation::activations),
             waiting_for,
             batch: self.device_keys.busy().filter(|_| self.activated),
+            refresh: self.refresher.progress(self.context.term.n()),
         }
     }
 }

@@ -190,6 +190,7 @@ impl<'a> Spans<'a> {
             Class::Reveal if due.contains(&item.slot) => by(deadline.saturating_mul(2).saturating_add(gossip)),
             Class::Commitment if self.recent(item) => slot_start.is_some_and(|at| item.arrival_ms < at),
             Class::Boot if self.recent(item) => true,
+            Class::Endorsement if self.recent(item) && !self.policy.endorsements.is_empty() => true,
             _ => return None,
         };
         Some(Mark {

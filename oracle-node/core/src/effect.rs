@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 
+use crate::handover::{NewKey, Start};
 use crate::observation::{Body, Bucket};
 use crate::registry::Snapshot;
-use crate::typed::Header;
+use crate::term::Term;
+use crate::typed::{Header, Rotation};
 use crate::wire::InstanceId;
 
 /// Everything that can happen to an oracle.
@@ -66,6 +68,44 @@ pub enum Input {
         /// Epoch.
         epoch: u64,
     },
+    /// Say nothing new about reports of epochs below this one, for what was said of them may be forgotten (a store put back
+    /// from a copy, keys moved here; [`crate::guard`]). Said before anything else, and again when the floor is known.
+    Floor {
+        /// First epoch that may be spoken of; `u64::MAX` = only listen.
+        from_epoch: u64,
+    },
+    /// The public-share roots that the registry took for the term, in its order, each with the first epoch it counts in:
+    /// 0 for the key's own, else the first epoch whose snapshot holds the refresh. All of them, whenever one is added.
+    ShareRoots(Vec<(B256, u64)>),
+    /// This member's operator asks for a refresh of the shares.
+    Refresh {
+        /// Its number, above all earlier ones: unix seconds of the first ask. 0: the one that others wait for, or a new one.
+        number: u64,
+        /// New randomness: this member's dealings follow from it. Secret.
+        entropy: Entropy,
+    },
+    /// Another term of the committee is in force: this one's key is offered to it, never activated by itself. Said before
+    /// anything else.
+    Follows,
+    /// A later term of the committee is configured: its key is awaited, and this term's key hands over to it.
+    Successor {
+        /// The later term.
+        term: Box<Term>,
+    },
+    /// The registry rotated away from this term.
+    Ends(Box<Start>),
+    /// The registry rotated to this term. Said before [`Input::Activated`].
+    Begins(Box<Start>),
+}
+
+/// 32 bytes of randomness from outside, wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct Entropy(pub zeroize::Zeroizing<[u8; 32]>);
+
+impl core::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Entropy(<redacted>)")
+    }
 }
 
 /// One piece of pulled or local content.
@@ -134,6 +174,8 @@ pub enum Effect {
         /// What to put there.
         what: Transmission,
     },
+    /// Destroy these records of the journal, as far as the disk allows: secrets that nothing needs any more.
+    Erase(Vec<Vec<u8>>),
     /// Something an operator should see: a stable code and details.
     Note {
         /// Severity and stable code, for example `fault_proof`.
@@ -165,6 +207,22 @@ pub enum Transmission {
         keys: Vec<(u64, [u8; 32])>,
         /// 96 bytes.
         certificate: Vec<u8>,
+    },
+    /// `CommitteeRegistry.refreshShares`.
+    RefreshShares {
+        /// Root of the new public shares.
+        share_root: B256,
+        /// (member index, signature over Activation), ascending.
+        signatures: Vec<(u32, [u8; 65])>,
+    },
+    /// `CommitteeRegistry.rotate`.
+    Rotate {
+        /// What the old key signed.
+        rotation: Box<Rotation>,
+        /// 96 bytes.
+        certificate: Vec<u8>,
+        /// The new term's key.
+        key: Box<NewKey>,
     },
     /// `ReportHub.post`.
     Report {

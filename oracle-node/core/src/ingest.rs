@@ -103,8 +103,9 @@ fn decode<'a>(one: &Incoming<'a>, keys: &'a Keys) -> Result<Candidate<'a>, Reaso
 #[must_use]
 pub fn slot_of(body: &attest::Body<'_>) -> u64 {
     match body {
-        attest::Body::Answer { slot, .. } | attest::Body::Witness { slot, .. } => *slot,
-        attest::Body::Commitment { first_slot, .. } => *first_slot,
+        attest::Body::Answer(answer) => answer.slot,
+        attest::Body::Witness(witness) => witness.slot,
+        attest::Body::Commitment(commitment) => commitment.first_slot,
         attest::Body::Reveal(reveal) => reveal.slot,
         _ => 0,
     }

@@ -30,3 +30,5 @@ pub const MARKS_PER_DEVICE_MAX: usize = 8_192;
 pub const FORKS_PER_DEVICE_MAX: usize = 64;
 /// One archived epoch, encoded.
 pub const BUNDLE_BYTES_MAX: usize = 1 << 30;
+/// How far ahead of the own clock the number of a refresh may be, s: numbers are unix seconds.
+pub const REFRESH_AHEAD_S: u64 = 10;

@@ -14,21 +14,26 @@ mod ahead;
 mod behaviour;
 mod budget;
 mod desk;
+mod handing;
+mod inherit;
 mod journal;
 mod past;
+mod prune;
 mod publish;
 mod reckon;
 mod round;
 mod running;
 mod seal;
 mod status;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::beacon::Beacon;
 use crate::bootstrap::{Bootstrap, Event, Timing};
-use crate::effect::{Effect, Input, Journal};
+use crate::effect::{Effect, Input, Journal, Transmission};
+use crate::handover::{NewKey, Start};
 use crate::limits;
 use crate::policy::Policy;
 use crate::registry::Snapshot;
@@ -75,6 +80,21 @@ pub struct Oracle {
     last_posted: Option<u64>,
     malformed: u64,
     activated: bool,
+    floor: u64,
+    entry: Entry,
+    successor: Option<Term>,
+    ends: Option<Start>,
+}
+
+/// How the term comes into force.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Another term is in force: the key is offered, not activated.
+    follows: bool,
+    key: Option<NewKey>,
+    offer_at: u64,
+    /// The rotation to this term.
+    begins: Option<Start>,
 }
 
 impl core::fmt::Debug for Oracle {
@@ -100,6 +120,10 @@ impl Oracle {
             last_posted: None,
             malformed: 0,
             activated: false,
+            floor: 0,
+            entry: Entry::default(),
+            successor: None,
+            ends: None,
         }
     }
 
@@ -122,16 +146,65 @@ impl Oracle {
             Input::Content(contents) => {
                 if let Some(running) = &mut self.running {
                     running.rounds.values_mut().for_each(|round| round.on_content(&contents));
+                    running.succession.inherit.iter_mut().for_each(|inherit| inherit.on_content(&contents));
                 }
             }
             Input::Activated { genesis_ms } => self.setup.term.genesis_ms = Some(genesis_ms),
             Input::PendingKeys { batch, keys } => {
                 out.extend(self.bootstrap.step(now, &Event::PendingKeys { batch, keys: &keys }));
             }
-            Input::Posted { epoch } => self.last_posted = self.last_posted.max(Some(epoch)),
+            Input::Posted { epoch } => self.on_posted(epoch),
+            Input::Floor { from_epoch } => self.on_floor(from_epoch),
+            Input::ShareRoots(roots) => {
+                out.extend(self.bootstrap.step(now, &Event::ShareRoots(&roots)));
+            }
+            Input::Refresh { number, entropy } => {
+                out.extend(self.bootstrap.step(now, &Event::Refresh { number, entropy: &entropy }));
+            }
+            Input::Follows => self.entry.follows = true,
+            Input::Begins(start) => self.entry.begins = Some(*start),
+            Input::Successor { term } => self.successor = Some(*term),
+            Input::Ends(start) => self.ends = Some(*start),
         }
         self.advance(now, &mut out);
+        self.offer_key(now, &mut out);
         out
+    }
+
+    fn on_floor(&mut self, from_epoch: u64) {
+        self.floor = from_epoch;
+        if let Some(running) = &mut self.running {
+            running.set_floor(from_epoch);
+        }
+    }
+
+    fn on_posted(&mut self, epoch: u64) {
+        self.last_posted = self.last_posted.max(Some(epoch));
+        if let Some(running) = &mut self.running {
+            running.succession.posted = self.last_posted;
+        }
+    }
+
+    /// A term that follows another cannot activate itself: the old key must name its key first.
+    fn offer_key(&mut self, now: u64, out: &mut Vec<Effect>) {
+        if !self.entry.follows {
+            return;
+        }
+        let number = self.setup.term.scope.term;
+        out.retain(|effect| match effect {
+            Effect::Transmit { what: what @ Transmission::Activate { .. }, .. } => {
+                self.entry.key = NewKey::of(number, what);
+                false
+            }
+            _ => true,
+        });
+        if self.entry.begins.is_some() || now < self.entry.offer_at {
+            return;
+        }
+        if let Some(key) = &self.entry.key {
+            self.entry.offer_at = now.saturating_add(self.setup.policy.view_timeout_ms.saturating_mul(2).max(1));
+            out.push(Effect::Broadcast(Message::NewKey(key.clone()).encode()));
+        }
     }
 
     fn on_message(&mut self, now: u64, from: u32, bytes: &[u8], out: &mut Vec<Effect>) {
@@ -140,8 +213,10 @@ impl Oracle {
             return;
         };
         let of_report = instance_of(&message).is_some_and(|instance| instance.kind() == Some(Kind::Report));
+        let of_rotation = instance_of(&message).is_some_and(|instance| instance.kind() == Some(Kind::Rotation));
+        let of_terms = of_rotation || matches!(message, Message::NewKey(_) | Message::Checkpoint(_));
         let of_beacon = matches!(message, Message::BeaconPartial(..) | Message::Beacon(..));
-        if !of_report && !of_beacon {
+        if !of_report && !of_beacon && !of_terms {
             out.extend(self.bootstrap.step(now, &Event::Message(&message)));
         } else if let Some(running) = &mut self.running {
             running.on_message(now, from, &message, bytes.len(), out);
@@ -171,16 +246,35 @@ impl Oracle {
         if self.running.is_none() && self.activated {
             self.begin();
         }
+        self.follow_keys(now, out);
         if let Some(running) = &mut self.running {
+            if let Some(successor) = self.successor.take() {
+                running.succeed(now, successor, out);
+            }
+            if let Some(ends) = self.ends.take() {
+                running.end(ends);
+            }
             running.advance(now, out);
         }
     }
 
+    /// Refreshed shares: hands the keys to whoever signs, and destroys old shares once nothing needs them.
+    fn follow_keys(&mut self, now: u64, out: &mut Vec<Effect>) {
+        let Some(epoch) = self.setup.term.epoch_at(now) else { return };
+        self.bootstrap.enter_epoch(epoch);
+        let Some(running) = &mut self.running else { return };
+        if let Some(keys) = self.bootstrap.keyring().filter(|keys| !keys.same_as(&running.desk.keys)) {
+            running.set_keys(keys);
+        }
+        // Nothing before the first epoch that is not certified here is signed any more.
+        out.extend(self.bootstrap.retire(running.settled().min(epoch)));
+    }
+
     /// The term is active and the key is here: epochs can run.
     fn begin(&mut self) {
-        let Some((sharing, share)) = self.bootstrap.keys() else { return };
+        let Some(keys) = self.bootstrap.keyring() else { return };
         let setup = &self.setup;
-        let beacon = Beacon::new(setup.term.clone(), sharing.clone(), share.clone(), setup.me);
+        let beacon = Beacon::with_keys(setup.term.clone(), keys.clone(), setup.me);
         let desk = Desk {
             term: setup.term.clone(),
             addresses: setup.term.addresses(),
@@ -189,10 +283,11 @@ impl Oracle {
             policy: setup.policy.clone(),
             stream: setup.stream,
             behaviour: setup.behaviour,
-            sharing,
-            share,
+            keys,
+            floor: self.floor,
         };
-        let mut running = Running::new(desk, beacon, &core::mem::take(&mut self.journal));
+        let mut running = Running::new(desk, beacon, &core::mem::take(&mut self.journal), self.entry.begins.clone());
+        running.succession.posted = self.last_posted;
         for (epoch, snapshot) in core::mem::take(&mut self.early_snapshots) {
             running.add_snapshot(epoch, snapshot);
         }
@@ -203,7 +298,9 @@ impl Oracle {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<u64> {
         let running = self.running.as_ref().and_then(|running| running.next_wakeup());
-        running.into_iter().chain(self.bootstrap.next_wakeup()).min()
+        let offers = self.entry.key.is_some() && self.entry.begins.is_none();
+        let offer = offers.then_some(self.entry.offer_at);
+        running.into_iter().chain(self.bootstrap.next_wakeup()).chain(offer).min()
     }
 
     /// Where it stands at `now`.
@@ -213,6 +310,7 @@ impl Oracle {
         let next_epoch = running.map(Running::next_epoch);
         let round = next_epoch.and_then(|epoch| running?.rounds.get(&epoch));
         let progress = self.bootstrap.progress();
+        let handing = running.and_then(|running| running.succession.handing.as_ref());
         Status {
             phase: if running.is_some() { "running" } else { progress.phase.name() },
             bootstrap: progress,
@@ -227,6 +325,12 @@ impl Oracle {
             last_posted: self.last_posted,
             void_slots: running.map(|running| running.void_slots.clone()).unwrap_or_default(),
             behind: running.is_some_and(Running::behind),
+            first_epoch: running.map_or(0, |running| running.succession.first),
+            until_epoch: running.and_then(|running| Some(running.succession.ends.as_ref()?.from_epoch)),
+            successor: handing.map(handing::Handing::to),
+            successor_key: handing.is_some_and(handing::Handing::has_key),
+            planned_epoch: handing.and_then(handing::Handing::planned),
+            inheriting: running.is_some_and(|running| running.succession.inherit.is_some()),
             malformed: self.malformed,
         }
     }

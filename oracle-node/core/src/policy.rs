@@ -4,6 +4,8 @@
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+use crate::endorse::EndorsementPolicy;
+
 /// Longest deadline, allowance, delay, bound or timeout of a policy, ms.
 pub const DURATION_MS_MAX: u64 = 3_600_000;
 /// Longest snapshot lag, ms.
@@ -42,6 +44,9 @@ pub struct Policy {
     pub messages_per_device: u32,
     /// The coverage class.
     pub coverage: CoveragePolicy,
+    /// Whose endorsements count, and what tier devices of a class need. Left out of a document that asks for none.
+    #[serde(default, skip_serializing_if = "EndorsementPolicy::is_empty")]
+    pub endorsements: EndorsementPolicy,
 }
 
 /// Radio plausibility, integers in 0.01 dB, metres and kHz; research: free-space bound, sensitivity floor.
@@ -117,7 +122,7 @@ impl Policy {
         if coverage.margin_cdb < 0 {
             return Err(format!("coverage.margin_cdb {} is below 0", coverage.margin_cdb));
         }
-        Ok(())
+        self.endorsements.check()
     }
 
     /// The hash that leases and headers carry: KEC of the document's bytes.

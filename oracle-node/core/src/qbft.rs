@@ -106,6 +106,8 @@ pub struct Qbft {
     book: Book,
     pool: Pool,
     started: bool,
+    /// Says nothing new: see [`Qbft::silence`].
+    silent: bool,
     view: u32,
     deadline: u64,
     resend_at: u64,
@@ -132,10 +134,14 @@ pub struct Qbft {
 /// Deliberate faults of the protocol, so that tests can show that the simulation would find them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Decide and prepare with one vote too few.
-    pub quorum_minus_one: bool,
+    /// Count n/2+1 votes as a quorum, not n−f.
+    pub majority_quorum: bool,
     /// Propose whatever one likes after a view change, and accept it.
     pub forget_prepared: bool,
+    /// Accept a proposal of a later view whatever stands beside it as its reason.
+    pub trust_proposals: bool,
+    /// Hand a value over for signing once it is prepared, before it is decided.
+    pub sign_prepared: bool,
 }
 
 impl Qbft {
@@ -150,6 +156,7 @@ impl Qbft {
             book,
             pool: Pool::default(),
             started: false,
+            silent: false,
             view: 1,
             deadline: 0,
             resend_at: 0,
@@ -185,6 +192,12 @@ impl Qbft {
     pub fn with_rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
+    }
+
+    /// Says nothing that was not said before, while `silent`: this member may have spoken about the instance and forgotten
+    /// it (a store restored from a copy, a key in a second process). It follows the decision all the same.
+    pub const fn silence(&mut self, silent: bool) {
+        self.silent = silent;
     }
 
     /// Starts the clock of the current view. After a restore, sends again what was last said.
@@ -290,6 +303,7 @@ impl Qbft {
     #[must_use]
     pub fn wants_candidate(&self) -> bool {
         self.started
+            && !self.silent
             && self.decided.is_none()
             && self.leader(self.view) == Some(self.config.me)
             && !self.mine.contains_key(&(Phase::Proposal as u8, self.view))
@@ -299,7 +313,7 @@ impl Qbft {
     fn quorum_size(&self) -> usize {
         let n = u32::try_from(self.config.members.len()).unwrap_or(u32::MAX);
         let quorum = usize::try_from(aggregator::quorum(n)).unwrap_or(usize::MAX);
-        if self.rules.quorum_minus_one { quorum.saturating_sub(1) } else { quorum }
+        if self.rules.majority_quorum { self.config.members.len() / 2 + 1 } else { quorum }
     }
 
     /// f.
@@ -315,10 +329,13 @@ impl Qbft {
         self.config.leaders.get(place).copied()
     }
 
-    /// Signs once: the statement made before if it said the same, `None` if it said something else.
+    /// Signs once: the statement made before if it said the same, `None` if it said something else or is silenced.
     fn sign(&mut self, phase: Phase, view: u32, value: B256) -> Option<Statement> {
         if let Some(made) = self.mine.get(&(phase as u8, view)) {
             return (made.value() == value).then(|| made.clone());
+        }
+        if self.silent {
+            return None;
         }
         let config = &self.config;
         let statement = Statement::sign(&config.scope, &self.key, config.me, config.instance, phase, view, value);

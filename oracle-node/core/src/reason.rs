@@ -42,6 +42,7 @@ reasons! {
     Late = 11, "LATE", "members", "The answer exists, but too few members held it by the deadline.";
     Fork = 12, "FORK", "", "The device signed two different messages with one boot and sequence number; neither counts.";
     WrongNonce = 13, "WRONG_NONCE", "", "The answer names another challenge than the one drawn.";
+    TierTooLow = 14, "TIER_TOO_LOW", "tier", "No endorsement of the device's key by a maker that the policy trusts reaches the tier that the policy asks for (0: none stands).";
     NoReveal = 20, "NO_REVEAL", "members", "Too few members hold any reveal of the challenged transmitter.";
     NotCommitted = 21, "NOT_COMMITTED", "", "No hash-chain commitment of the transmitter covers the slot.";
     BadSecret = 22, "BAD_SECRET", "", "The revealed secret does not open the committed hash chain.";

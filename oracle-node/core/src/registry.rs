@@ -9,12 +9,14 @@ pub mod events;
 mod fold;
 mod history;
 mod keys;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use events::{Contracts, RawLog};
-pub use fold::{Activated, Posted, Registration, Registry};
+pub use fold::{Posted, Registration, Registry};
 pub use history::History;
+pub use terms::{Activated, Rotated};
 
 /// A block header, as far as the fold needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

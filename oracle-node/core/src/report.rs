@@ -17,8 +17,9 @@ pub use header::{header_digest, observations_hash, state_leaves, state_root};
 pub use slots::{beacon_message, beacon_range, void_slots};
 pub use tally::{check_body, listers, overdrawn};
 
-use crate::class::{self, Case};
+use crate::class::{self, Case, Judgement};
 use crate::effect::{Blobs, Bodies};
+use crate::endorse;
 use crate::observation::blob_hash;
 use crate::policy::Policy;
 use crate::registry::Snapshot;
@@ -134,7 +135,9 @@ pub fn compute_trusting(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -
         };
         let judge = class.open(&case);
         for challenge in &challenges {
-            ledger.record(challenge, judge.judge(challenge));
+            let short = endorse::shortfall(&case, class.number(), challenge.device);
+            let untrusted = short.map(|fault| Judgement { fault: Some(fault), evidence: vec![] });
+            ledger.record(challenge, untrusted.unwrap_or_else(|| judge.judge(challenge)));
         }
         for penalty in judge.penalties() {
             ledger.penalise(input, &penalty);

@@ -3,6 +3,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::endorse::Endorsed;
 use crate::wire::{Bytes, Hash};
 
 /// Everything carried from epoch to epoch. The default is the state before epoch 0.
@@ -109,6 +110,9 @@ pub struct DeviceState {
     /// Coverage hash chains in force, oldest first.
     #[n(3)]
     pub chains: Vec<Chain>,
+    /// The maker's endorsement in force. Absent from the encoding when there is none.
+    #[n(4)]
+    pub endorsed: Option<Endorsed>,
 }
 
 /// A committed hash chain of a coverage device.

@@ -108,6 +108,12 @@ impl Term {
         now.checked_sub(self.genesis_ms?)?.checked_div(self.epoch_ms)
     }
 
+    /// The first slot that starts within an epoch or after it: the first whose beacon is a term's that begins there.
+    #[must_use]
+    pub fn first_slot_of(&self, epoch: u64) -> u64 {
+        epoch.saturating_mul(self.epoch_ms).div_ceil(self.slot_ms.max(1))
+    }
+
     /// The slots whose challenges of a class with this lag are due in `epoch`: start(e) < slot start + lag ≤ end(e).
     /// A half-open range; docs/protocol.md §5.
     #[must_use]

@@ -47,6 +47,18 @@ mod sol_types {
             uint64 batch;
             bytes32 listHash;
         }
+        /// The old key's consent to a new term (BLS).
+        #[derive(Debug, PartialEq, Eq)]
+        struct Rotation {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            uint64 newTerm;
+            bytes32 newConfigDigest;
+            bytes32 newGroupKeyHash;
+            uint64 fromEpoch;
+            bytes32 baseHeader;
+        }
         /// A member's consent to a group key (secp256k1).
         #[derive(Debug, PartialEq, Eq)]
         struct Activation {
@@ -79,7 +91,7 @@ mod sol_types {
         }
     }
 }
-pub use sol_types::{Activation, Header, KeyActivation, KeyConfirmation, Leaf, MemberStatement};
+pub use sol_types::{Activation, Header, KeyActivation, KeyConfirmation, Leaf, MemberStatement, Rotation};
 
 /// What an instance of agreement decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +107,8 @@ pub enum Kind {
     Rotation = 4,
     /// A batch of device keys.
     KeyActivation = 5,
+    /// Who takes part in a refresh of the members' shares.
+    Refresh = 6,
 }
 
 impl Kind {
@@ -107,6 +121,7 @@ impl Kind {
             3 => Self::Confirmation,
             4 => Self::Rotation,
             5 => Self::KeyActivation,
+            6 => Self::Refresh,
             _ => return None,
         })
     }

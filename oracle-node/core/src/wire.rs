@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::handover::{Checkpoint, NewKey};
 use crate::limits;
 use crate::typed::{Kind, MemberKey, MemberStatement, Phase, Scope, recover_signer};
 
@@ -336,6 +337,15 @@ pub enum Message {
     /// Ids of evidence newly stored by the sender (pull what you lack).
     #[n(13)]
     Have(#[n(0)] Vec<Hash>),
+    /// The public shares of the term (`aggregator::Sharing::encode`), for a member that lacks them; the chain has their root.
+    #[n(15)]
+    Sharing(#[n(0)] ByteVec),
+    /// The key of a term that waits to be rotated to.
+    #[n(16)]
+    NewKey(#[n(0)] NewKey),
+    /// A certified header with the state that its epoch ended with, by its pieces: for a term that begins.
+    #[n(17)]
+    Checkpoint(#[n(0)] Checkpoint),
 }
 
 impl Message {
@@ -367,6 +377,15 @@ pub enum Direct {
     /// Pull: content by hash (buckets, observation bodies) or evidence by id.
     #[n(3)]
     Pull(#[n(0)] Vec<Hash>),
+    /// A dealer's secret part in a refresh, by its number.
+    #[n(4)]
+    RefreshDeal(#[n(0)] u64, #[n(1)] ByteVec),
+    /// The receiver's acknowledgement of it.
+    #[n(5)]
+    RefreshAck(#[n(0)] u64, #[n(1)] ByteVec),
+    /// A deal or acknowledgement (encoded [`Direct`]) of the term named: two members may sit in several terms.
+    #[n(8)]
+    Of(#[n(0)] u64, #[n(1)] ByteVec),
 }
 
 /// One answer to a pull: the hash or id asked for, a tag (0 = blob, else the evidence class) and the bytes.

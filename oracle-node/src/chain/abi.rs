@@ -1,9 +1,10 @@
-//! The four functions that a node calls, and their calldata. A test holds them against `contracts/abi`.
+//! The eight functions that a node calls, and their calldata. A test holds them against `contracts/abi`.
 //! Leaves out: events (`oracle_core::registry` reads them).
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::sol_types::SolCall as _;
 use oracle_core::effect::Transmission;
+use oracle_core::typed::Header;
 
 use crate::config;
 
@@ -29,13 +30,65 @@ mod sol_types {
             bytes32 previousHeader;
             uint256 participation;
         }
+        struct Rotation {
+            uint64 committee;
+            uint64 term;
+            bytes32 configDigest;
+            uint64 newTerm;
+            bytes32 newConfigDigest;
+            bytes32 newGroupKeyHash;
+            uint64 fromEpoch;
+            bytes32 baseHeader;
+        }
+        struct NewKey {
+            bytes groupKey;
+            bytes32 shareRoot;
+            bytes confirmation;
+            bytes[] signatures;
+            uint32[] indices;
+        }
         function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string endpoint);
         function activate(uint64 committee, uint64 term, bytes groupKey, bytes32 shareRoot, bytes confirmation, bytes[] signatures, uint32[] indices);
         function activateKeys(uint64 committee, uint64 term, uint64 batch, uint256[] tokenIds, bytes32[] thumbprints, bytes certificate);
         function post(Header header, bytes certificate);
+        function refreshShares(uint64 committee, uint64 term, bytes32 shareRoot, bytes[] signatures, uint32[] indices);
+        function rotate(Rotation rotation, bytes certificate, NewKey next);
+        struct MemberStatement {
+            bytes32 instance;
+            uint8 phase;
+            uint32 view_;
+            bytes32 value;
+        }
+        function slash(uint64 committee, uint64 term, MemberStatement a, bytes signatureA, MemberStatement b, bytes signatureB);
+        function shareOut(bytes32 fault);
     }
 }
-pub(super) use sol_types::{activateCall, activateKeysCall, postCall, registerCall};
+pub(super) use sol_types::{
+    MemberStatement, activateCall, activateKeysCall, postCall, refreshSharesCall, registerCall, rotateCall,
+    shareOutCall, slashCall,
+};
+
+/// The header as the hub takes it.
+fn header_of(header: &Header) -> sol_types::Header {
+    sol_types::Header {
+        committee: header.committee,
+        term: header.term,
+        configDigest: header.configDigest,
+        stream: header.stream,
+        epoch: header.epoch,
+        periodStart: header.periodStart,
+        periodEnd: header.periodEnd,
+        snapshotBlock: header.snapshotBlock,
+        snapshotHash: header.snapshotHash,
+        leafCount: header.leafCount,
+        leavesRoot: header.leavesRoot,
+        stateRoot: header.stateRoot,
+        observationsHash: header.observationsHash,
+        policyHash: header.policyHash,
+        previousHeader: header.previousHeader,
+        participation: header.participation,
+    }
+}
 
 /// Where a transmission goes and what it says.
 #[must_use]
@@ -64,25 +117,38 @@ pub fn calldata(chain: &config::Chain, committee: u64, term: u64, what: &Transmi
             };
             (chain.devices, call.abi_encode())
         }
-        Transmission::Report { header, certificate } => {
-            let header = sol_types::Header {
-                committee: header.committee,
-                term: header.term,
-                configDigest: header.configDigest,
-                stream: header.stream,
-                epoch: header.epoch,
-                periodStart: header.periodStart,
-                periodEnd: header.periodEnd,
-                snapshotBlock: header.snapshotBlock,
-                snapshotHash: header.snapshotHash,
-                leafCount: header.leafCount,
-                leavesRoot: header.leavesRoot,
-                stateRoot: header.stateRoot,
-                observationsHash: header.observationsHash,
-                policyHash: header.policyHash,
-                previousHeader: header.previousHeader,
-                participation: header.participation,
+        Transmission::RefreshShares { share_root, signatures } => {
+            let call = refreshSharesCall {
+                committee,
+                term,
+                shareRoot: *share_root,
+                signatures: signatures.iter().map(|(_, signature)| Bytes::copy_from_slice(signature)).collect(),
+                indices: signatures.iter().map(|(index, _)| *index).collect(),
             };
+            (chain.registry, call.abi_encode())
+        }
+        Transmission::Rotate { rotation, certificate, key } => {
+            let rotation = sol_types::Rotation {
+                committee: rotation.committee,
+                term: rotation.term,
+                configDigest: rotation.configDigest,
+                newTerm: rotation.newTerm,
+                newConfigDigest: rotation.newConfigDigest,
+                newGroupKeyHash: rotation.newGroupKeyHash,
+                fromEpoch: rotation.fromEpoch,
+                baseHeader: rotation.baseHeader,
+            };
+            let next = sol_types::NewKey {
+                groupKey: key.group_key.to_vec().into(),
+                shareRoot: B256::from(*key.share_root),
+                confirmation: key.confirmation.to_vec().into(),
+                signatures: key.signatures.iter().map(|(_, bytes)| Bytes::copy_from_slice(&**bytes)).collect(),
+                indices: key.signatures.iter().map(|(index, _)| *index).collect(),
+            };
+            (chain.registry, rotateCall { rotation, certificate: certificate.clone().into(), next }.abi_encode())
+        }
+        Transmission::Report { header, certificate } => {
+            let header = header_of(header);
             (chain.hub, postCall { header, certificate: certificate.clone().into() }.abi_encode())
         }
     }
@@ -119,6 +185,10 @@ mod tests {
         let calls = [
             ("CommitteeRegistry", registerCall::SIGNATURE),
             ("CommitteeRegistry", activateCall::SIGNATURE),
+            ("CommitteeRegistry", refreshSharesCall::SIGNATURE),
+            ("CommitteeRegistry", rotateCall::SIGNATURE),
+            ("OperatorStake", slashCall::SIGNATURE),
+            ("OperatorStake", shareOutCall::SIGNATURE),
             ("DeviceRegistry", activateKeysCall::SIGNATURE),
             ("ReportHub", postCall::SIGNATURE),
         ];

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
-use oracle_core::effect::Transmission;
 use tokio::sync::{mpsc, watch};
 
 use super::rpc::{ChainError, Fees, Rpc};
-use super::{View, abi};
+use super::{Owed, View, abi};
 use crate::config;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -39,8 +38,6 @@ pub struct OutboxSetup {
     pub chain: config::Chain,
     /// Committee.
     pub committee: u64,
-    /// Term.
-    pub term: u64,
     /// The fold.
     pub view: watch::Receiver<View>,
     /// Real time, unix ms.
@@ -75,17 +72,17 @@ impl Outbox {
         Ok(Self { setup, items })
     }
 
-    /// Runs until the node stops. `owed` brings what to transmit and not before when (unix ms).
+    /// Runs until the node stops. `owed` brings what to transmit.
     ///
     /// # Errors
     /// A failed disk; failed calls are retried.
-    pub async fn run(mut self, mut owed: mpsc::Receiver<(u64, Transmission)>) -> Result<(), StoreError> {
+    pub async fn run(mut self, mut owed: mpsc::Receiver<Owed>) -> Result<(), StoreError> {
         let mut pulse = tokio::time::interval(Duration::from_millis(250));
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 next = owed.recv() => match next {
-                    Some((not_before, what)) => self.accept(not_before, &what)?,
+                    Some(owed) => self.accept(&owed)?,
                     None => return Ok(()),
                 },
                 _ = pulse.tick() => self.pulse().await?,
@@ -93,14 +90,15 @@ impl Outbox {
         }
     }
 
-    fn accept(&mut self, not_before: u64, what: &Transmission) -> Result<(), StoreError> {
-        let aim = Aim::of(what);
+    fn accept(&mut self, owed: &Owed) -> Result<(), StoreError> {
+        let Owed { not_before, term, what } = owed;
+        let aim = Aim::of(*term, what);
         if self.items.values().any(|item| item.aim == aim) || self.done(&aim) || self.items.len() >= ITEMS_MAX {
             return Ok(());
         }
-        let (to, data) = abi::calldata(&self.setup.chain, self.setup.committee, self.setup.term, what);
+        let (to, data) = abi::calldata(&self.setup.chain, self.setup.committee, *term, what);
         let id = self.items.keys().next_back().map_or(0, |last| last.saturating_add(1));
-        let stage = Stage::Waiting { not_before, refusals: 0 };
+        let stage = Stage::Waiting { not_before: *not_before, refusals: 0 };
         self.keep(id, Item { aim, to: to.into_array().into(), data: data.into(), stage })
     }
 
@@ -121,10 +119,15 @@ impl Outbox {
     /// Whether finalized blocks say that nothing is left to do.
     fn done(&self, aim: &Aim) -> bool {
         let view = self.setup.view.borrow();
-        let (committee, term) = (self.setup.committee, self.setup.term);
+        let committee = self.setup.committee;
         match *aim {
-            Aim::Activate => view.registry.activation(committee, term).is_some(),
-            Aim::Keys(batch) => view.next_batch > batch,
+            Aim::Activate => view.registry.active_term(committee).is_some(),
+            Aim::Keys(batch, term) => view.batches.get(&term).is_some_and(|next| *next > batch),
+            Aim::Refresh(term, root) => {
+                view.registry.share_roots(committee, term, 0).iter().any(|(known, _)| known.0 == *root)
+            }
+            // Whoever was first: the registry takes one rotation to a term.
+            Aim::Rotate(to, _) => view.registry.activation(committee, to).is_some(),
             // The hub takes epochs in rising order only: a later post makes this one impossible.
             Aim::Report(stream, epoch) => view
                 .registry

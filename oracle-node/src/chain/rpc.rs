@@ -104,6 +104,14 @@ impl Rpc {
         self.block(BlockNumberOrTag::Finalized).await
     }
 
+    /// Time of the newest block, unix seconds.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub async fn newest_block_time(&self) -> Result<Option<u64>, ChainError> {
+        Ok(self.block(BlockNumberOrTag::Latest).await?.map(|block| block.timestamp))
+    }
+
     /// A block's header by number or tag.
     pub(super) async fn block(&self, which: BlockNumberOrTag) -> Result<Option<Block>, ChainError> {
         let block = within(async { self.provider.get_block_by_number(which).await }).await?;

@@ -1,17 +1,18 @@
 //! Finalized blocks, folded in order: from the store's own log at first, then from the endpoint, for ever.
 //! Durable before folded: a block's log is on disk before anything that follows from it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::B256;
 use alloy::rpc::types::Log;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oracle_core::registry::{Contracts, History};
 use oracle_core::wire::{Bytes, Hash};
 use tokio::sync::{mpsc, watch};
 
+use super::batches::Batches;
 use super::log::{StoredBlock, StoredLog};
 use super::rpc::{ChainError, Rpc};
 use super::{Event, View};
@@ -61,7 +62,8 @@ pub struct Watch {
     /// Next block to fold.
     next: u64,
     last_hash: Option<B256>,
-    batches: Batches,
+    /// By term.
+    batches: BTreeMap<u64, Batches>,
     told: Told,
     /// Whether the fold changed since the view was last published.
     changed: bool,
@@ -73,11 +75,13 @@ type Pending = (u64, Vec<(u64, [u8; 32])>);
 /// What has been told already, so that each fact is told once.
 #[derive(Debug, Default)]
 struct Told {
-    term: bool,
-    genesis: bool,
+    terms: BTreeSet<u64>,
+    genesis: BTreeSet<u64>,
     next_snapshot: u64,
-    pending: Option<Pending>,
+    pending: BTreeMap<u64, Pending>,
     posted: BTreeSet<u64>,
+    /// Share roots by term.
+    roots: BTreeMap<u64, Vec<(B256, u64)>>,
 }
 
 /// Why the watcher stopped: only for reasons that trying again cannot help.
@@ -103,7 +107,8 @@ impl Watch {
         let chain_id = chain_id(&setup).await?;
         let history = History::new(setup.contracts, chain_id, setup.committee, setup.term, setup.snapshot_lag_ms);
         let registry = Arc::new(history.registry().clone());
-        let (view, receiver) = watch::channel(View { chain_id, block: 0, registry, next_batch: 0, caught_up: false });
+        let (view, receiver) =
+            watch::channel(View { chain_id, block: 0, registry, batches: BTreeMap::new(), caught_up: false });
         let next = setup.start_block;
         let mut this = Self {
             setup,
@@ -111,7 +116,7 @@ impl Watch {
             history,
             next,
             last_hash: None,
-            batches: Batches::default(),
+            batches: BTreeMap::new(),
             told: Told::default(),
             changed: true,
         };
@@ -141,8 +146,11 @@ impl Watch {
     }
 
     fn fold(&mut self, number: u64, block: &StoredBlock) {
-        self.batches.count(block, &self.setup.contracts, self.setup.committee, self.setup.term);
         self.history.apply(block.block(number), &block.raw_logs());
+        for term in self.history.registry().terms(self.setup.committee) {
+            let batches = self.batches.entry(term).or_default();
+            batches.count(block, &self.setup.contracts, self.setup.committee, term);
+        }
         self.next = number.saturating_add(1);
         self.last_hash = Some(B256::from(*block.hash));
         self.changed |= !block.logs.is_empty();
@@ -237,10 +245,10 @@ impl Watch {
         self.setup.metrics.chain_block.set(i64::try_from(block).unwrap_or(i64::MAX));
         // A copy of the fold is made only when it changed: most blocks hold no log of ours.
         let registry = std::mem::take(&mut self.changed).then(|| Arc::new(self.history.registry().clone()));
-        let next_batch = self.batches.used;
+        let batches: BTreeMap<u64, u64> = self.batches.iter().map(|(term, batches)| (*term, batches.used)).collect();
         self.view.send_modify(|view| {
             view.block = block;
-            view.next_batch = next_batch;
+            view.batches = batches;
             view.caught_up |= caught_up;
             view.registry = registry.unwrap_or_else(|| Arc::clone(&view.registry));
         });
@@ -248,33 +256,67 @@ impl Watch {
 
     /// Tells what follows from the fold and has not been told.
     async fn tell(&mut self) -> Result<(), WatchError> {
-        let Some(term) = self.history.term() else { return Ok(()) };
-        let genesis = term.genesis_ms;
-        if !std::mem::replace(&mut self.told.term, true) {
-            self.send(Event::Term(Box::new(term))).await?;
-        }
-        if let Some(genesis_ms) = genesis.filter(|_| !self.told.genesis) {
-            self.told.genesis = true;
-            self.send(Event::Activated { genesis_ms }).await?;
-        }
+        self.tell_terms().await?;
         while let Some(snapshot) = self.history.take_snapshot(self.told.next_snapshot) {
             let epoch = self.told.next_snapshot;
             self.told.next_snapshot = epoch.saturating_add(1);
             self.send(Event::Snapshot { epoch, snapshot: Box::new(snapshot) }).await?;
         }
-        if genesis.is_some() {
-            let pending = (self.batches.used, self.history.registry().pending_keys(self.view.borrow().chain_id));
-            if self.told.pending.as_ref() != Some(&pending) {
-                self.told.pending = Some(pending.clone());
-                self.send(Event::PendingKeys { batch: pending.0, keys: pending.1 }).await?;
-            }
-        }
+        self.tell_pending().await?;
         let (committee, stream) = (self.setup.committee, self.setup.stream);
         let ours = self.history.registry().posted().range((committee, stream, 0)..=(committee, stream, u64::MAX));
         let new: Vec<u64> = ours.map(|(key, _)| key.2).filter(|epoch| !self.told.posted.contains(epoch)).collect();
         for epoch in new {
             self.told.posted.insert(epoch);
             self.send(Event::Posted { epoch }).await?;
+        }
+        Ok(())
+    }
+
+    /// Terms as they are configured, rotated to and activated; before any snapshot, so that a term's last epoch is known
+    /// before it could be passed over.
+    async fn tell_terms(&mut self) -> Result<(), WatchError> {
+        let (committee, chain_id) = (self.setup.committee, self.view.borrow().chain_id);
+        let numbers: Vec<u64> = self.history.registry().terms(committee).collect();
+        for number in &numbers {
+            let term = self.history.registry().term(chain_id, committee, *number);
+            if let Some(term) = term.filter(|_| self.told.terms.insert(*number)) {
+                self.send(Event::Term(Box::new(term))).await?;
+            }
+        }
+        // That a term has ended is said before it is said to be active: after a restart it must not begin again.
+        for number in numbers.iter().filter(|number| !self.told.genesis.contains(number)) {
+            if let Some(start) = self.history.registry().start(chain_id, committee, *number) {
+                self.send(Event::Rotated { term: *number, start: Box::new(start) }).await?;
+            }
+        }
+        for number in numbers {
+            let roots = self.history.registry().share_roots(committee, number, self.setup.snapshot_lag_ms);
+            if !roots.is_empty() && self.told.roots.get(&number) != Some(&roots) {
+                self.told.roots.insert(number, roots.clone());
+                self.send(Event::ShareRoots { term: number, roots }).await?;
+            }
+            let genesis = self.history.registry().term(chain_id, committee, number).and_then(|term| term.genesis_ms);
+            if let Some(genesis_ms) = genesis.filter(|_| self.told.genesis.insert(number)) {
+                self.send(Event::Activated { term: number, genesis_ms }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Devices that wait for their keys: the term activated last certifies them, those before have nothing left to do.
+    async fn tell_pending(&mut self) -> Result<(), WatchError> {
+        let (committee, chain_id) = (self.setup.committee, self.view.borrow().chain_id);
+        let registry = self.history.registry();
+        let Some(active) = registry.active_term(committee) else { return Ok(()) };
+        let keys = registry.pending_keys(chain_id);
+        for term in self.told.genesis.clone() {
+            let batch = self.batches.get(&term).map_or(0, |batches| batches.used);
+            let pending = (batch, if term == active { keys.clone() } else { Vec::new() });
+            if self.told.pending.get(&term) != Some(&pending) {
+                self.told.pending.insert(term, pending.clone());
+                self.send(Event::PendingKeys { term, batch: pending.0, keys: pending.1 }).await?;
+            }
         }
         Ok(())
     }
@@ -312,76 +354,5 @@ fn stored(log: &Log) -> StoredLog {
         topics: log.topics().iter().map(|topic| Hash::from(topic.0)).collect(),
         data: log.data().data.to_vec().into(),
         transaction: Hash::from(log.transaction_hash.unwrap_or_default().0),
-    }
-}
-
-/// Counts batches of device keys: transactions after our term's activation in which the device registry activated or
-/// skipped keys without a registration. Every node counts the same finalized logs; a number may be skipped, never reused.
-#[derive(Debug, Default)]
-struct Batches {
-    active: bool,
-    used: u64,
-}
-
-impl Batches {
-    fn count(&mut self, block: &StoredBlock, contracts: &Contracts, committee: u64, term: u64) {
-        let topic = |text: &str| keccak256(text);
-        let activated = topic("TermActivated(uint64,uint64,bytes,bytes32,uint64)");
-        let registered = topic("DeviceRegistered(uint256,address,uint8,bytes,bytes,bytes32,uint8)");
-        let batched = [topic("DeviceKeyActivated(uint256,bytes32)"), topic("DeviceKeySkipped(uint256,bytes32)")];
-        let (mut with_keys, mut with_registration) = (BTreeSet::new(), BTreeSet::new());
-        for log in &block.logs {
-            let Some(first) = log.topics.first().map(|topic| B256::from(**topic)) else { continue };
-            let address = Address::from(*log.address);
-            if address == contracts.registry && first == activated {
-                let number = |i: usize| {
-                    log.topics.get(i).and_then(|topic| topic.last_chunk::<8>()).map(|b| u64::from_be_bytes(*b))
-                };
-                self.active |= number(1) == Some(committee) && number(2) == Some(term);
-            } else if address == contracts.devices && first == registered {
-                with_registration.insert(log.transaction);
-            } else if address == contracts.devices && batched.contains(&first) {
-                with_keys.insert(log.transaction);
-            }
-        }
-        if self.active {
-            let batches = with_keys.difference(&with_registration).count();
-            self.used = self.used.saturating_add(batches as u64);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log(contract: u8, event: &str, topics: &[u64], transaction: u8) -> StoredLog {
-        let number = |n: &u64| Hash::from(B256::left_padding_from(&n.to_be_bytes()).0);
-        let topics = std::iter::once(Hash::from(keccak256(event).0)).chain(topics.iter().map(number)).collect();
-        StoredLog {
-            address: Bytes::from([contract; 20]),
-            topics,
-            data: vec![].into(),
-            transaction: Hash::from([transaction; 32]),
-        }
-    }
-
-    #[test]
-    fn batches_are_counted_once_per_transaction_and_only_after_activation() {
-        let of = |byte: u8| Address::repeat_byte(byte);
-        let contracts = Contracts { registry: of(1), devices: of(2), escrow: of(3), hub: of(4) };
-        let keys = |token: u64, transaction: u8| log(2, "DeviceKeyActivated(uint256,bytes32)", &[token], transaction);
-        let mut batches = Batches::default();
-        let mut block = |logs: Vec<StoredLog>| {
-            batches.count(&StoredBlock { hash: Hash::default(), timestamp: 0, logs }, &contracts, 1, 2);
-            batches.used
-        };
-        assert_eq!(block(vec![keys(1, 1)]), 0, "before activation");
-        let activated = |term: u64| log(1, "TermActivated(uint64,uint64,bytes,bytes32,uint64)", &[1, term], 2);
-        assert_eq!(block(vec![activated(1), keys(1, 3)]), 0, "another term");
-        assert_eq!(block(vec![activated(2), keys(2, 4), keys(3, 4)]), 1);
-        let registration = log(2, "DeviceRegistered(uint256,address,uint8,bytes,bytes,bytes32,uint8)", &[4], 5);
-        assert_eq!(block(vec![keys(4, 5), registration]), 1, "a P-256 registration is no batch");
-        assert_eq!(block(vec![keys(5, 6), keys(6, 7)]), 3);
     }
 }

@@ -29,11 +29,27 @@ pub(super) struct Dialler {
 
 impl Dialler {
     pub(super) fn new(me: PeerId, peers: Vec<(Option<PeerId>, Multiaddr)>) -> Self {
+        let mut dialler = Self { me, targets: Vec::new() };
+        dialler.add(peers);
+        dialler
+    }
+
+    /// More addresses; known ones stay as they are.
+    pub(super) fn add(&mut self, peers: Vec<(Option<PeerId>, Multiaddr)>) {
         let target = |(peer, address): (Option<PeerId>, Multiaddr)| {
             let named = address.iter().find_map(|part| if let Protocol::P2p(id) = part { Some(id) } else { None });
             Target { peer: named.or(peer), address, pause: FIRST_PAUSE, next: Duration::ZERO }
         };
-        Self { me, targets: peers.into_iter().map(target).collect() }
+        for new in peers.into_iter().map(target) {
+            if !self.targets.iter().any(|known| without_peer(&known.address) == without_peer(&new.address)) {
+                self.targets.push(new);
+            }
+        }
+    }
+
+    /// Forgets the addresses of peers that are no longer wanted.
+    pub(super) fn forget(&mut self, wanted: impl Fn(&PeerId) -> bool) {
+        self.targets.retain(|target| target.peer.as_ref().is_none_or(&wanted));
     }
 
     /// Addresses to dial now: due, and of members not connected.

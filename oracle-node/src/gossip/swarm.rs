@@ -1,5 +1,5 @@
 //! The swarm and its loop: commands in, events out, every bound applied before anything is handed on.
-//! Leaves out: framing (`codec`), whom to dial (`dial`), whom to ask for content (`pull`).
+//! Leaves out: framing (`codec`), whom to dial (`dial`), whom to ask for content (`pull`), answering (`requests`).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,16 +9,15 @@ use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport, Respons
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, noise, tcp, yamux};
-use oracle_core::limits::{MESSAGE_BYTES_MAX, PULL_ITEMS_MAX};
-use oracle_core::observation::blob_hash;
-use oracle_core::wire::{self, Direct, Message, Pulled};
+use oracle_core::limits::MESSAGE_BYTES_MAX;
+use oracle_core::wire::{self, Direct, Message};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::codec::{Frames, PROTOCOL, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use super::codec::{Frames, PROTOCOL};
 use super::dial::Dialler;
 use super::pull::{Puller, hashes};
-use super::{Command, Event, GossipError, Setup};
+use super::{Command, Event, GossipError, Room, Setup};
 use crate::intake::Rates;
 
 /// How often dials and pulls are looked at.
@@ -34,39 +33,39 @@ const ENVELOPE_BYTES: usize = 1_024;
 
 /// The protocols of one connection.
 #[derive(NetworkBehaviour)]
-struct Behaviour {
+pub(super) struct Behaviour {
     allowed: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
     limits: connection_limits::Behaviour,
     gossip: gossipsub::Behaviour,
-    direct: request_response::Behaviour<Frames>,
+    pub(super) direct: request_response::Behaviour<Frames>,
 }
 
 /// An answer to a pull, on its way back to the asking member.
-type Reply = (ResponseChannel<Vec<u8>>, Vec<u8>);
+pub(super) type Reply = (ResponseChannel<Vec<u8>>, Vec<u8>);
 
-/// The network of one term.
+/// The network of the terms that this node is in or listens to.
 pub(super) struct Network {
-    setup: Setup,
-    swarm: Swarm<Behaviour>,
-    topic: gossipsub::IdentTopic,
-    me: u32,
+    pub(super) setup: Setup,
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) rooms: BTreeMap<u64, Room>,
+    /// Every peer of every room, the first room's members first; a place never changes its peer.
+    roster: Vec<PeerId>,
+    me: PeerId,
     started: Instant,
     dialler: Dialler,
-    puller: Puller,
-    pulls: BTreeMap<OutboundRequestId, (u32, Vec<[u8; 32]>)>,
+    pub(super) puller: Puller,
+    pub(super) pulls: BTreeMap<OutboundRequestId, (u32, Vec<[u8; 32]>)>,
     rates: Rates<u32>,
-    replies: (mpsc::Sender<Reply>, mpsc::Receiver<Reply>),
+    pub(super) replies: (mpsc::Sender<Reply>, mpsc::Receiver<Reply>),
 }
 
 impl Network {
     /// Builds the swarm and starts to listen.
-    pub(super) fn new(mut setup: Setup) -> Result<Self, GossipError> {
+    pub(super) fn new(setup: Setup) -> Result<Self, GossipError> {
         let settings = |e: &dyn std::fmt::Display| GossipError::Settings(e.to_string());
         let key = setup.key.clone();
         let me_id = key.public().to_peer_id();
-        let mut behaviour = behaviour(&setup).map_err(GossipError::Settings)?;
-        let topic = gossipsub::IdentTopic::new(setup.topic.clone());
-        behaviour.gossip.subscribe(&topic).map_err(|e| settings(&e))?;
+        let behaviour = behaviour(&setup).map_err(GossipError::Settings)?;
         let swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -77,21 +76,54 @@ impl Network {
         let mut swarm = swarm.build();
         let listening = swarm.listen_on(setup.listen.clone());
         listening.map_err(|e| GossipError::Listen { address: setup.listen.clone(), why: e.to_string() })?;
-        let place = setup.members.iter().position(|member| *member == me_id);
-        let me = place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX);
-        let dialler = Dialler::new(me_id, std::mem::take(&mut setup.peers));
-        Ok(Self {
+        let first = setup.room.clone();
+        let mut network = Self {
             setup,
             swarm,
-            topic,
-            me,
+            rooms: BTreeMap::new(),
+            roster: Vec::new(),
+            me: me_id,
             started: Instant::now(),
-            dialler,
+            dialler: Dialler::new(me_id, Vec::new()),
             puller: Puller::default(),
             pulls: BTreeMap::new(),
             rates: Rates::new(RATE_PER_MEMBER, 2 * RATE_PER_MEMBER),
             replies: mpsc::channel(256),
-        })
+        };
+        network.join(first).map_err(GossipError::Settings)?;
+        Ok(network)
+    }
+
+    /// Joins a term's network; joining again takes over a new list of addresses.
+    fn join(&mut self, room: Room) -> Result<(), String> {
+        let topic = gossipsub::IdentTopic::new(room.topic.clone());
+        let behaviour = self.swarm.behaviour_mut();
+        behaviour.gossip.subscribe(&topic).map_err(|e| e.to_string())?;
+        for member in &room.members {
+            behaviour.allowed.allow_peer(*member);
+            if !self.roster.contains(member) {
+                self.roster.push(*member);
+            }
+        }
+        self.dialler.add(room.peers.clone());
+        tracing::info!(term = room.term, members = room.members.len(), "in the network of the term");
+        self.rooms.insert(room.term, room);
+        Ok(())
+    }
+
+    /// Leaves a term's network; who is in no other room is refused from now on.
+    fn leave(&mut self, term: u64) {
+        let Some(room) = self.rooms.remove(&term) else { return };
+        let topic = gossipsub::IdentTopic::new(room.topic.clone());
+        self.swarm.behaviour_mut().gossip.unsubscribe(&topic);
+        let rooms = &self.rooms;
+        let wanted = |peer: &PeerId| rooms.values().any(|room| room.members.contains(peer));
+        for member in room.members.iter().filter(|member| !wanted(member) && **member != self.me) {
+            self.swarm.behaviour_mut().allowed.disallow_peer(*member);
+            let _ = self.swarm.disconnect_peer_id(*member);
+        }
+        self.dialler.forget(wanted);
+        tracing::info!(term, "left the network of the term");
     }
 
     /// Runs until the command channel closes.
@@ -116,13 +148,23 @@ impl Network {
 
     fn command(&mut self, command: Command) {
         match command {
+            Command::Join(room) => {
+                if let Err(error) = self.join(room) {
+                    tracing::error!(error, "a term's network cannot be joined");
+                }
+            }
+            Command::Leave(term) => self.leave(term),
             Command::Broadcast(bytes) => {
-                let sent = self.swarm.behaviour_mut().gossip.publish(self.topic.clone(), bytes);
-                match sent {
-                    Ok(_) => {}
-                    // Nobody is there yet; the core sends again.
-                    Err(PublishError::NoPeersSubscribedToTopic) => tracing::debug!("nobody hears a broadcast yet"),
-                    Err(error) => tracing::warn!(%error, "broadcast not sent"),
+                let rooms = self.rooms.values().filter(|room| room.members.contains(&self.me));
+                for term in rooms.map(|room| room.term).collect::<Vec<_>>() {
+                    self.say(term, bytes.clone());
+                }
+            }
+            Command::Say { term, bytes } => self.say(term, bytes),
+            Command::Whisper { term, to, bytes } => {
+                if let Some(peer) = self.member(term, to) {
+                    let request = wire::encode(&Direct::Of(term, bytes.into()));
+                    self.swarm.behaviour_mut().direct.send_request(&peer, request);
                 }
             }
             Command::Direct { to, bytes } => {
@@ -130,10 +172,29 @@ impl Network {
                     self.swarm.behaviour_mut().direct.send_request(&peer, bytes);
                 }
             }
-            Command::Pull { ids, holders } => {
-                self.puller.want(&ids, &holders, self.me);
-                self.send_pulls();
+            Command::PullOf { term, ids, holders } => {
+                let peers = holders.iter().filter_map(|member| self.member(term, *member));
+                let places: Vec<u32> = peers.filter_map(|peer| self.place(&peer)).collect();
+                self.pull(&ids, &places);
             }
+            Command::Pull { ids, holders } => self.pull(&ids, &holders),
+        }
+    }
+
+    fn pull(&mut self, ids: &[[u8; 32]], holders: &[u32]) {
+        let me = self.place(&self.me).unwrap_or(u32::MAX);
+        self.puller.want(ids, holders, me);
+        self.send_pulls();
+    }
+
+    fn say(&mut self, term: u64, bytes: Vec<u8>) {
+        let Some(room) = self.rooms.get(&term) else { return };
+        let topic = gossipsub::IdentTopic::new(room.topic.clone());
+        match self.swarm.behaviour_mut().gossip.publish(topic, bytes) {
+            Ok(_) => {}
+            // Nobody is there yet; the core sends again.
+            Err(PublishError::NoPeersSubscribedToTopic) => tracing::debug!("nobody hears a broadcast yet"),
+            Err(error) => tracing::warn!(%error, "broadcast not sent"),
         }
     }
 
@@ -147,8 +208,8 @@ impl Network {
         self.send_pulls();
     }
 
-    fn send_pulls(&mut self) {
-        let (swarm, members) = (&self.swarm, &self.setup.members);
+    pub(super) fn send_pulls(&mut self) {
+        let (swarm, members) = (&self.swarm, &self.roster);
         let reachable = |member: u32| {
             usize::try_from(member).ok().and_then(|i| members.get(i)).is_some_and(|p| swarm.is_connected(p))
         };
@@ -176,12 +237,12 @@ impl Network {
                 }
                 // Two members that dial each other at once have two connections for a while.
                 if num_established.get() == 1 {
-                    tracing::info!(member = self.index(&peer_id), %peer_id, "member connected");
+                    tracing::info!(member = self.place(&peer_id), %peer_id, "member connected");
                 }
                 self.count_peers();
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                tracing::info!(member = self.index(&peer_id), %peer_id, "member disconnected");
+                tracing::info!(member = self.place(&peer_id), %peer_id, "member disconnected");
                 self.count_peers();
             }
             SwarmEvent::IncomingConnectionError { error, send_back_addr, .. } => {
@@ -202,11 +263,15 @@ impl Network {
 
     /// A broadcast: from a member, within its rate, in canonical encoding; only then is it handed on and forwarded.
     fn broadcast(&mut self, source: PeerId, id: &MessageId, message: gossipsub::Message) {
-        let from = message.source.and_then(|author| self.index(&author));
-        let (acceptance, outcome) = match from {
-            Some(from) if !self.admit(from) => (MessageAcceptance::Ignore, "over_rate"),
-            Some(from) if Message::decode(&message.data).is_ok() => {
-                self.tell(Event::Message { from, bytes: message.data });
+        // Only a member of the topic's own term may speak in it.
+        let room = self.rooms.values().find(|room| gossipsub::IdentTopic::new(&room.topic).hash() == message.topic);
+        let author =
+            room.zip(message.source).and_then(|(room, author)| Some((room.term, index(room, &author)?, author)));
+        let author = author.and_then(|(term, from, peer)| Some((term, from, self.place(&peer)?)));
+        let (acceptance, outcome) = match author {
+            Some((_, _, place)) if !self.admit(place) => (MessageAcceptance::Ignore, "over_rate"),
+            Some((term, from, _)) if Message::decode(&message.data).is_ok() => {
+                self.tell(Event::Message { term, from, bytes: message.data });
                 (MessageAcceptance::Accept, "accepted")
             }
             _ => (MessageAcceptance::Reject, "malformed"),
@@ -215,107 +280,41 @@ impl Network {
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &source, acceptance);
     }
 
-    fn direct(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
-        match event {
-            request_response::Event::Message {
-                peer,
-                message: request_response::Message::Request { request, channel, .. },
-                ..
-            } => match self.index(&peer) {
-                Some(from) if self.admit(from) => self.request(from, request, channel),
-                _ => self.setup.metrics.gossip_direct_refused.with_label_values(&["over_rate"]).inc(),
-            },
-            request_response::Event::Message {
-                message: request_response::Message::Response { request_id, response },
-                ..
-            } => {
-                if let Some((from, asked)) = self.pulls.remove(&request_id) {
-                    let items = wire::decode::<Vec<Pulled>>(&response, RESPONSE_BYTES_MAX);
-                    self.pulled(from, &asked, items.ok());
-                }
-            }
-            request_response::Event::OutboundFailure { request_id, error, .. } => {
-                tracing::debug!(%error, "direct message not answered");
-                if let Some((from, asked)) = self.pulls.remove(&request_id) {
-                    self.puller.answered(from, &asked, Vec::new(), |_| false);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn request(&mut self, from: u32, request: Vec<u8>, channel: ResponseChannel<Vec<u8>>) {
-        match wire::decode::<Direct>(&request, REQUEST_BYTES_MAX) {
-            Ok(Direct::Pull(ids)) if ids.len() <= PULL_ITEMS_MAX => {
-                let (source, replies) = (self.setup.source.clone(), self.replies.0.clone());
-                tokio::task::spawn_blocking(move || {
-                    let mut room = RESPONSE_BYTES_MAX / 2;
-                    let mut items = Vec::new();
-                    for content in ids.iter().filter_map(|id| source.content(id)) {
-                        let Some(left) = room.checked_sub(content.bytes.len().saturating_add(64)) else { break };
-                        room = left;
-                        items.push(Pulled { id: content.id.into(), class: content.class, bytes: content.bytes.into() });
-                    }
-                    // A closed or full channel means that the network ends or is flooded; the asker tries elsewhere.
-                    let _ = replies.try_send((channel, wire::encode(&items)));
-                });
-            }
-            Ok(Direct::Deal(_) | Direct::Ack(_)) => {
-                self.tell(Event::Direct { from, bytes: request });
-                let _ = self.swarm.behaviour_mut().direct.send_response(channel, Vec::new());
-            }
-            _ => {
-                tracing::debug!(from, "direct message refused");
-                self.setup.metrics.gossip_direct_refused.with_label_values(&["malformed"]).inc();
-            }
-        }
-    }
-
-    fn pulled(&mut self, from: u32, asked: &[[u8; 32]], items: Option<Vec<Pulled>>) {
-        let undecodable = u64::from(items.is_none());
-        let source = self.setup.source.clone();
-        let fits = |item: &Pulled| match item.class {
-            0 => blob_hash(&item.bytes) == *item.id,
-            class => source.evidence_id(class, &item.bytes) == Some(*item.id),
-        };
-        let answer = self.puller.answered(from, asked, items.unwrap_or_default(), fits);
-        let bad = undecodable.saturating_add(answer.bad as u64);
-        if bad > 0 {
-            tracing::warn!(from, bad, "a member answered a pull with bytes that do not fit");
-            self.setup.metrics.pulls_bad.inc_by(bad);
-        }
-        for (item, others) in answer.good {
-            self.tell(Event::Pulled { from, item, others });
-        }
-        self.send_pulls();
-    }
-
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         if self.setup.events.try_send(event).is_err() {
             tracing::warn!("the node is busy: a message from a member was dropped");
         }
     }
 
-    fn admit(&mut self, from: u32) -> bool {
+    pub(super) fn admit(&mut self, from: u32) -> bool {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.rates.admit(from, now)
     }
 
-    fn index(&self, peer: &PeerId) -> Option<u32> {
-        let place = self.setup.members.iter().position(|member| member == peer)?;
+    /// A peer's place in the roster.
+    pub(super) fn place(&self, peer: &PeerId) -> Option<u32> {
+        let place = self.roster.iter().position(|known| known == peer)?;
         u32::try_from(place).ok()
     }
 
-    fn peer(&self, member: u32) -> Option<PeerId> {
-        usize::try_from(member).ok().and_then(|place| self.setup.members.get(place)).copied()
+    fn peer(&self, place: u32) -> Option<PeerId> {
+        usize::try_from(place).ok().and_then(|place| self.roster.get(place)).copied()
+    }
+
+    fn member(&self, term: u64, index: u32) -> Option<PeerId> {
+        let room = self.rooms.get(&term)?;
+        usize::try_from(index).ok().and_then(|index| room.members.get(index)).copied()
     }
 }
 
+/// A peer's index among a term's members.
+pub(super) fn index(room: &Room, peer: &PeerId) -> Option<u32> {
+    let place = room.members.iter().position(|member| member == peer)?;
+    u32::try_from(place).ok()
+}
+
 fn behaviour(setup: &Setup) -> Result<Behaviour, String> {
-    let mut allowed = allow_block_list::Behaviour::<allow_block_list::AllowedPeers>::default();
-    for member in &setup.members {
-        allowed.allow_peer(*member);
-    }
+    let allowed = allow_block_list::Behaviour::<allow_block_list::AllowedPeers>::default();
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(gossipsub::ValidationMode::Strict)
         .validate_messages()

@@ -36,15 +36,18 @@ fn address() -> Multiaddr {
     format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("multiaddr")
 }
 
+fn room(term: u64, seeds: &[u8], peers: Vec<(Option<PeerId>, Multiaddr)>) -> Room {
+    let members = seeds.iter().map(|seed| key(*seed).public().to_peer_id()).collect();
+    Room { term, topic: topic(1, term), members, peers }
+}
+
 fn member(seed: u8, listen: &Multiaddr, dial: &Multiaddr, shelf: &[&[u8]]) -> Member {
     let (sender, events) = mpsc::channel(64);
     let metrics = Metrics::new().expect("metrics");
     let setup = Setup {
         key: key(seed),
         listen: listen.clone(),
-        members: [1, 2].map(|seed| key(seed).public().to_peer_id()).to_vec(),
-        peers: vec![(None, dial.clone()), (None, listen.clone())],
-        topic: topic(1, 1),
+        room: room(1, &[1, 2], vec![(None, dial.clone()), (None, listen.clone())]),
         source: Arc::new(Shelf(shelf.iter().map(|blob| (blob_hash(blob), blob.to_vec())).collect())),
         events: sender,
         metrics: metrics.clone(),
@@ -74,14 +77,14 @@ async fn members_hear_each_other_and_pull_content() {
 
     let message = Message::Beacon(7, Bytes::from([1; 48])).encode();
     let heard = until(&one, &mut two, Command::Broadcast(message.clone()), |event| match event {
-        Event::Message { from, bytes } => Some((from, bytes)),
+        Event::Message { term: 1, from, bytes } => Some((from, bytes)),
         _ => None,
     });
     assert_eq!(heard.await, (0, message));
 
     let ack = wire::encode(&Direct::Ack(vec![1, 2].into()));
     let heard = until(&one, &mut two, Command::Direct { to: 1, bytes: ack.clone() }, |event| match event {
-        Event::Direct { from, bytes } => Some((from, bytes)),
+        Event::Direct { term: 1, from, bytes } => Some((from, bytes)),
         _ => None,
     });
     assert_eq!(heard.await, (0, ack));
@@ -99,4 +102,39 @@ async fn members_hear_each_other_and_pull_content() {
     assert_eq!(got.await.expect("in time"), (1, b"bucket".to_vec()));
     assert_eq!(stranger.metrics.peers_connected.get(), 0, "a stranger is never connected");
     assert_eq!(one.metrics.peers_connected.get(), 1);
+}
+
+#[tokio::test]
+async fn a_second_term_is_joined_beside_the_first_and_left_again() {
+    let (first, second) = (address(), address());
+    let one = member(1, &first, &second, &[]);
+    let mut two = member(2, &second, &first, &[]);
+    // In the second term the two sit the other way round, and a third one is a member, too.
+    for (member, dial) in [(&one, &second), (&two, &first)] {
+        let room = room(2, &[2, 1, 3], vec![(None, dial.clone())]);
+        member.commands.send(Command::Join(room)).await.expect("running");
+    }
+    let message = Message::Beacon(7, Bytes::from([1; 48])).encode();
+    let say = |term| Command::Say { term, bytes: message.clone() };
+    let heard = |event: Event| match event {
+        Event::Message { term, from, .. } => Some((term, from)),
+        _ => None,
+    };
+    let only = |wanted: u64| move |event: Event| heard(event).filter(|(term, _)| *term == wanted);
+    assert_eq!(until(&one, &mut two, say(1), only(1)).await, (1, 0));
+    assert_eq!(until(&one, &mut two, say(2), only(2)).await, (2, 1), "an index counts in its own term");
+    let ack = wire::encode(&Direct::Ack(vec![3].into()));
+    let whisper = Command::Whisper { term: 2, to: 0, bytes: ack.clone() };
+    let direct = until(&one, &mut two, whisper, |event| match event {
+        Event::Direct { term, from, bytes } => Some((term, from, bytes)),
+        _ => None,
+    });
+    assert_eq!(direct.await, (2, 1, ack));
+    // Whoever has left a term hears nothing of it; the other term goes on.
+    two.commands.send(Command::Leave(2)).await.expect("running");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while two.events.try_recv().is_ok() {}
+    one.commands.send(say(2)).await.expect("running");
+    let next = until(&one, &mut two, say(1), heard).await;
+    assert_eq!(next, (1, 0));
 }

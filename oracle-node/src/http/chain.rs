@@ -20,17 +20,16 @@ pub(super) fn view(board: &Arc<Board>) -> Result<View, ApiError> {
 
 pub(super) async fn committee(State(board): Shared) -> Answer {
     let view = view(&board)?;
-    let term = view.registry.term(view.chain_id, board.committee, board.term_number);
+    let number = board.live().term.map_or(board.term_number, |term| term.scope.term);
+    let term = view.registry.term(view.chain_id, board.committee, number);
     let term = term.ok_or_else(|| {
         ApiError::missing(
-            format!(
-                "term {} of committee {} is not configured in a finalized block",
-                board.term_number, board.committee
-            ),
+            format!("term {number} of committee {} is not configured in a finalized block", board.committee),
             "governance calls CommitteeRegistry.configure; then wait for finality",
         )
     })?;
-    let activation = view.registry.activation(board.committee, board.term_number);
+    let activation = view.registry.activation(board.committee, number);
+    let rotated = view.registry.rotated(board.committee, number);
     let members = (0u32..).zip(&term.members).map(|(index, member)| {
         let endpoint = view.registry.registration(board.committee, &member.address).map(|r| r.endpoint.clone());
         json!({
@@ -41,7 +40,8 @@ pub(super) async fn committee(State(board): Shared) -> Answer {
     });
     Ok(Json(json!({
         "chain_id": view.chain_id, "registry": term.scope.registry, "network": hexed(term.scope.network()),
-        "committee": board.committee, "term": board.term_number, "config_digest": term.scope.config_digest,
+        "committee": board.committee, "term": number, "from_epoch": rotated.map_or(0, |rotated| rotated.from_epoch),
+        "config_digest": term.scope.config_digest,
         "n": term.n(), "f": term.f(), "quorum": term.quorum(), "threshold": aggregator::quorum(term.n()),
         "policy_hash": term.policy_hash, "epoch_ms": term.epoch_ms, "slot_ms": term.slot_ms, "genesis_ms": term.genesis_ms,
         "group_key": activation.map(|a| hexed(&a.group_key)), "share_root": activation.map(|a| a.share_root),

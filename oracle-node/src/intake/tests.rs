@@ -47,6 +47,39 @@ fn a_batch_is_stored_once_and_duplicates_are_still_fine() {
 }
 
 #[test]
+fn a_message_sent_again_much_later_gets_its_old_receipt_again() {
+    let (dir, signer) = (Dir::new("again"), SoftEd25519::from_seed([9; 32]));
+    let intake = intake(&dir, &signer);
+    let at = |seq, arrival_ms| Raw { arrival_ms, ..message(&signer, seq) };
+    let first = intake.take(&[at(0, 100), at(1, 100), at(2, 101)]).expect("disk").receipts.expect("new");
+    // The same message by another broker, a moment later; and twice in one batch.
+    assert!(intake.take(&[at(1, 100 + RECEIPT_AGAIN_MS - 1)]).expect("disk").again.is_empty());
+    let taken = intake.take(&[at(1, 100 + RECEIPT_AGAIN_MS), at(1, 100 + RECEIPT_AGAIN_MS)]).expect("disk");
+    let [again] = taken.again.as_slice() else { panic!("{} receipts", taken.again.len()) };
+    assert!(taken.new.is_empty() && taken.receipts.is_none());
+    assert_eq!((again.kid, &again.batch, again.place), (signer.public_key().kid(), &first, 1));
+    // What goes down verifies by itself.
+    let told = crate::downlink::receipt_again(3, &again.batch, again.place).expect("a receipt");
+    assert_eq!((told.member, told.count, told.items.len()), (3, 3, 1));
+    let leaf = first.leaves[1].clone();
+    assert_eq!(told.items[0].0, leaf.id);
+    let data = [leaf.id.as_slice(), &leaf.arrival_ms.to_be_bytes(), &[leaf.verdict]].concat();
+    let path: Vec<_> = told.items[0]
+        .3
+        .iter()
+        .map(|(sibling, left)| oracle_core::merkle::ShaStep { sibling: **sibling, left: *left })
+        .collect();
+    let leaves: Vec<[u8; 32]> = first
+        .leaves
+        .iter()
+        .map(|leaf| [leaf.id.as_slice(), &leaf.arrival_ms.to_be_bytes(), &[leaf.verdict]].concat())
+        .map(|data| oracle_core::merkle::sha_leaf(&data))
+        .collect();
+    let root = oracle_core::merkle::sha_root(&leaves);
+    assert!(oracle_core::merkle::sha_verify(&root, &oracle_core::merkle::sha_leaf(&data), &path));
+}
+
+#[test]
 fn the_bucket_of_one_device_is_its_own() {
     let mut rates = Rates::new(10, 20);
     let (noisy, quiet) = ([1u8; 8], [2u8; 8]);

@@ -1,5 +1,7 @@
 //! Against the embedded broker: stored before acknowledged, garbage counted, retained publications arrive.
 
+mod mosquitto;
+
 use std::net::SocketAddr;
 
 use attest::{Body, Claims, Signer as _, SoftEd25519};
@@ -44,7 +46,7 @@ fn broker() -> Broker {
         ..Default::default()
     };
     std::thread::spawn(move || rumqttd::Broker::new(config).start().is_ok());
-    Broker { host: "127.0.0.1".into(), port }
+    Broker { host: "127.0.0.1".into(), port, tls: None }
 }
 
 fn clock() -> u64 {
@@ -84,7 +86,7 @@ async fn evidence_comes_in_and_publications_go_out() {
     intake.set_keys(Keys::from([(kid, (5, signer.public_key()))]));
     let (durable, mut batches) = mpsc::channel(64);
     let setup = Setup {
-        brokers: vec![broker.clone()],
+        brokers: vec![(broker.clone(), None)],
         client_id: "node".into(),
         login: None,
         messages_per_second: 100,
@@ -133,7 +135,7 @@ async fn evidence_comes_in_and_publications_go_out() {
 fn node(broker: &Broker, intake: &Arc<Intake>, metrics: &Metrics) -> mpsc::Receiver<Told> {
     let (durable, batches) = mpsc::channel(1_024);
     drop(start(Setup {
-        brokers: vec![broker.clone()],
+        brokers: vec![(broker.clone(), None)],
         client_id: "node".into(),
         login: None,
         messages_per_second: 1,
@@ -219,4 +221,75 @@ fn an_acknowledgement_of_an_ended_connection_is_dropped() {
     assert_eq!(metrics.mqtt_stale_acks.get(), 1);
     ack(3).send();
     assert_eq!(metrics.mqtt_stale_acks.get(), 1);
+}
+
+/// A whole member on one broker: stores, and publishes receipts as the node does; `lost` of the first ones never leave.
+fn member(dir: &Dir, broker: (&Broker, Option<Tls>), index: u32, device: &SoftEd25519, mut lost: u32) -> [u8; 32] {
+    let (metrics, seed) = (Metrics::new().expect("metrics"), Secret::new([index as u8 + 1; 32]));
+    let key = crate::receipts::public_key(&seed);
+    let intake =
+        Arc::new(Intake::new(Arc::new(open(dir)), metrics.clone(), NETWORK, ReceiptLog::new(&seed, (0, [0; 32]))));
+    intake.set_keys(Keys::from([(device.public_key().kid(), (5, device.public_key()))]));
+    let (durable, mut batches) = mpsc::channel(64);
+    let publisher = start(Setup {
+        brokers: vec![(broker.0.clone(), broker.1)],
+        client_id: format!("member-{index}"),
+        login: None,
+        messages_per_second: 100,
+        burst: 200,
+        intake,
+        durable,
+        clock,
+        metrics,
+    });
+    let topic = attest::topic_down(attest::Down::Receipt, &device.public_key().kid());
+    tokio::spawn(async move {
+        while let Some(Ok(taken)) = batches.recv().await {
+            let fresh = taken.receipts.iter().flat_map(|batch| crate::downlink::receipts(index, &taken.new, batch));
+            let again = taken.again.iter().filter_map(|a| crate::downlink::receipt_again(index, &a.batch, a.place));
+            for receipts in fresh.map(|(_, receipts)| receipts).chain(again) {
+                if std::mem::take(&mut lost) == 0 {
+                    publisher.publish(&topic, &crate::downlink::encode(&receipts));
+                }
+            }
+        }
+    });
+    key
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_keeps_a_reading_until_two_members_have_signed_even_if_a_receipt_is_lost() {
+    let (dirs, broker, signer) = ([Dir::new("up-0"), Dir::new("up-1")], broker(), SoftEd25519::from_seed([9; 32]));
+    let keys = vec![member(&dirs[0], (&broker, None), 0, &signer, 0), member(&dirs[1], (&broker, None), 1, &signer, 1)];
+    // Both subscriptions stand before the device speaks: only the receipt is to be lost.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let way = attest_mqtt::Broker::plain(broker.host.clone(), broker.port);
+    let mut options = attest_mqtt::Options::new(vec![way], signer.public_key().kid(), NETWORK, keys, 2);
+    options.patience = Duration::from_millis(crate::intake::RECEIPT_AGAIN_MS + 300);
+    let memory: &'static mut [u8] = Box::leak(vec![0; 4_096].into_boxed_slice());
+    let (uplink, mut events) = attest_mqtt::Uplink::start(options, attest::Queue::new(memory)).expect("settings");
+    let mut device = attest::Device::boot(signer, &mut attest::VolatileBoot::default(), NETWORK).expect("boot");
+    let mut buffer = [0; attest::MAX_MESSAGE];
+    let signed = device.message(None, None, &Body::Heartbeat, &mut buffer).expect("signed");
+    uplink.send(&signed).expect("room");
+
+    let (began, mut members) = (std::time::Instant::now(), Vec::new());
+    let stored = async {
+        loop {
+            match events.recv().await.expect("running") {
+                attest_mqtt::Event::Receipts(checked) => members.push(checked.member),
+                attest_mqtt::Event::Stored { id } => return id,
+                attest_mqtt::Event::BadReceipts(why) => panic!("{why}"),
+                _ => {}
+            }
+        }
+    };
+    let id = tokio::time::timeout(Duration::from_secs(20), stored).await.expect("stored in time");
+    assert_eq!((id, uplink.waiting()), (signed.id, 0));
+    assert_eq!(
+        (members.first(), members.last()),
+        (Some(&0), Some(&1)),
+        "the second member's came at the second attempt"
+    );
+    assert!(began.elapsed() >= Duration::from_millis(crate::intake::RECEIPT_AGAIN_MS), "{:?}", began.elapsed());
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oracle_core::collect;
-use oracle_core::effect::{CertifiedReport, Content, Effect, Input, Transmission};
+use oracle_core::effect::{CertifiedReport, Content, Effect, Input};
 use oracle_core::ingest;
 use oracle_core::limits::PULL_ITEMS_MAX;
 use oracle_core::oracle::Status;
@@ -18,13 +18,15 @@ use oracle_core::wire::{Hash, Message};
 use tokio::sync::{mpsc, watch};
 
 use super::MaybePublisher;
+use super::seats::Post;
 use crate::board::Board;
-use crate::chain::View;
+use crate::chain::{Owed, View};
 use crate::downlink;
 use crate::gossip::Command;
+use crate::guard::GuardError;
 use crate::intake::{Intake, Taken};
 use crate::metrics::Metrics;
-use crate::store::{Said, Store, StoreError, StoredReport, spoken};
+use crate::store::{Said, Store, StoredReport, spoken};
 
 /// A member's offer is looked at after this: most messages come by the broker meanwhile.
 const OFFER_PATIENCE: Duration = Duration::from_millis(150);
@@ -48,22 +50,26 @@ pub(super) struct Hands {
     pub(super) intake: Arc<Intake>,
     pub(super) gossip: mpsc::Sender<Command>,
     pub(super) publisher: MaybePublisher,
-    pub(super) owed: mpsc::Sender<(u64, Transmission)>,
+    pub(super) owed: mpsc::Sender<Owed>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) wanted: Wanted,
+    /// Epochs whose evidence is kept in full; `None` = all.
+    pub(super) keep_epochs: Option<u64>,
     /// The fold whose device keys are in force here.
     pub(super) keys_of: Option<Arc<Registry>>,
 }
 
 impl Hands {
     /// Carries out one effect; returns when it is done or safely on its way.
-    pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), StoreError> {
+    /// `post` is that of the seat that asks for it.
+    pub(super) fn carry_out(&mut self, post: &mut Post, effect: Effect) -> Result<(), GuardError> {
+        let term = post.term.scope.term;
         match effect {
             Effect::Persist(record) => self.store.persist(&record)?,
-            Effect::Broadcast(bytes) => self.broadcast(bytes)?,
-            Effect::Direct { to, bytes } => self.command(Command::Direct { to, bytes }),
-            Effect::Fetch { ids, holders } => self.fetch(ids, holders),
-            Effect::Observe { epoch, devices } => self.observe(epoch, devices),
+            Effect::Broadcast(bytes) => self.broadcast(post, bytes)?,
+            Effect::Direct { to, bytes } => self.command(Command::Whisper { term, to, bytes }),
+            Effect::Fetch { ids, holders } => self.fetch(term, ids, holders),
+            Effect::Observe { epoch, devices } => self.observe(&post.term, epoch, devices),
             Effect::Serve(contents) => self.store.serve(&contents)?,
             Effect::Beacon { slot, certificate } => {
                 self.metrics.beacons_recovered.inc();
@@ -71,14 +77,18 @@ impl Hands {
                     publisher.publish(attest::BEACON_TOPIC, &downlink::beacon(slot, &certificate));
                 }
             }
-            Effect::Certified(report) => self.certified(&report)?,
+            Effect::Certified(report) => self.certified(post, &report)?,
             Effect::Transmit { not_before, what } => {
-                if self.owed.try_send((not_before, what)).is_err() {
+                if self.owed.try_send(Owed { not_before, term, what }).is_err() {
                     tracing::error!("the outbox does not keep up; a transmission is left to the other members");
                 }
             }
+            Effect::Erase(keys) => self.store.erase(&keys)?,
             Effect::Note { code, text } => {
                 self.metrics.core_notes.with_label_values(&[code]).inc();
+                if code == "fault_proof" {
+                    self.metrics.faults_known.set(i64::try_from(self.store.faults()?.len()).unwrap_or(i64::MAX));
+                }
                 tracing::warn!(code, "{text}");
             }
         }
@@ -92,11 +102,18 @@ impl Hands {
     }
 
     /// The last gate before speaking: nothing leaves that contradicts what left before.
-    fn broadcast(&self, bytes: Vec<u8>) -> Result<(), StoreError> {
+    fn broadcast(&self, post: &Post, bytes: Vec<u8>) -> Result<(), GuardError> {
+        let term = post.term.scope.term;
         let message = Message::decode(&bytes).ok();
-        let own = message.as_ref().and_then(spoken).filter(|statement| statement.member == self.me);
+        let own = message.as_ref().and_then(spoken).filter(|statement| statement.member == post.me);
         if let Some(statement) = own
-            && self.store.note_statement(statement)? == Said::Contradicts
+            && !post.sentry.may_say(statement)?
+        {
+            tracing::debug!(?statement, "not said: this member may have said something else and forgotten it");
+            return Ok(());
+        }
+        if let Some(statement) = own
+            && self.store.note_statement_in(term, statement)? == Said::Contradicts
         {
             self.metrics.core_notes.with_label_values(&["contradiction_withheld"]).inc();
             tracing::error!(
@@ -105,11 +122,11 @@ impl Hands {
             );
             return Ok(());
         }
-        self.command(Command::Broadcast(bytes));
+        self.command(Command::Say { term, bytes });
         Ok(())
     }
 
-    fn fetch(&self, ids: Vec<[u8; 32]>, holders: Vec<u32>) {
+    fn fetch(&self, term: u64, ids: Vec<[u8; 32]>, holders: Vec<u32>) {
         let mut waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() > WANTED_MAX {
             // What nobody could give by now is asked for again by the core if it still matters.
@@ -138,13 +155,13 @@ impl Hands {
                 let _ = inputs.blocking_send(Input::Content(found));
             }
             if !missing.is_empty() {
-                let _ = gossip.try_send(Command::Pull { ids: missing, holders });
+                let _ = gossip.try_send(Command::PullOf { term, ids: missing, holders });
             }
         });
     }
 
-    fn observe(&self, epoch: u64, devices: BTreeMap<u64, u8>) {
-        let (term, policy) = (self.term.clone(), self.policy.clone());
+    fn observe(&self, term: &Term, epoch: u64, devices: BTreeMap<u64, u8>) {
+        let (term, policy) = (term.clone(), self.policy.clone());
         let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
             let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
@@ -158,11 +175,14 @@ impl Hands {
         });
     }
 
-    fn certified(&self, report: &CertifiedReport) -> Result<(), StoreError> {
+    fn certified(&mut self, post: &mut Post, report: &CertifiedReport) -> Result<(), GuardError> {
         let epoch = report.header.epoch;
-        let digest = header_digest(&self.term, &report.header).0;
+        let took_part = report.header.participation.bit(usize::try_from(post.me).unwrap_or(usize::MAX));
+        post.sentry.certified(&post.term, self.stream, epoch, took_part, super::now_ms())?;
+        let digest = header_digest(&post.term, &report.header).0;
         let stored = StoredReport::of(report, self.stream, epoch, digest);
         self.store.put_report(&stored, &report.bundle)?;
+        self.keep_house(epoch);
         tracing::info!(
             epoch,
             leases = report.outcome.leaves.len(),
@@ -191,6 +211,14 @@ impl Hands {
                 }
             }
         }
+        // A device that sends a stored message again has not heard enough receipts (docs/protocol.md §11).
+        for again in taken.again.iter().filter(|_| taken.announce) {
+            let receipt = downlink::receipt_again(self.me, &again.batch, again.place);
+            if let (Some(publisher), Some(receipt)) = (&self.publisher, receipt) {
+                let topic = attest::topic_down(attest::Down::Receipt, &again.kid);
+                publisher.publish(&topic, &downlink::encode(&receipt));
+            }
+        }
         let mut waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let awaited = taken.new.iter().filter(|item| waiting.remove(&*item.id));
         let contents: Vec<Content> =
@@ -199,14 +227,19 @@ impl Hands {
         if !contents.is_empty() && self.inputs.try_send(Input::Content(contents)).is_err() {
             tracing::warn!("the core does not keep up; content is fetched again");
         }
-        if taken.announce {
+        if taken.announce && !taken.new.is_empty() {
             let ids: Vec<Hash> = taken.new.iter().map(|item| item.id).collect();
             self.command(Command::Broadcast(Message::Have(ids).encode()));
         }
     }
 
+    /// Puts on the own shelf what a member of a term says to hold.
+    pub(super) fn pull_from(&self, term: u64, ids: Vec<[u8; 32]>, holder: u32) {
+        self.command(Command::PullOf { term, ids, holders: vec![holder] });
+    }
+
     /// A member offers evidence: after a while, what is still missing is pulled.
-    pub(super) fn offered(&self, from: u32, mut ids: Vec<Hash>) {
+    pub(super) fn offered(&self, term: u64, from: u32, mut ids: Vec<Hash>) {
         ids.truncate(PULL_ITEMS_MAX);
         let (store, gossip) = (Arc::clone(&self.store), self.gossip.clone());
         tokio::spawn(async move {
@@ -217,7 +250,7 @@ impl Hands {
             if let Ok(ids) = lacking.await
                 && !ids.is_empty()
             {
-                let _ = gossip.send(Command::Pull { ids, holders: vec![from] }).await;
+                let _ = gossip.send(Command::PullOf { term, ids, holders: vec![from] }).await;
             }
         });
     }
@@ -242,15 +275,22 @@ impl Hands {
     }
 
     /// Shows the core's status on the board and in the metrics.
-    pub(super) fn show(&self, status: Status) {
+    pub(super) fn show(&mut self, post: &mut Post, status: Status) {
+        if self.term.scope.term != post.term.scope.term {
+            (self.term, self.me) = (post.term.clone(), post.me);
+        }
         let gauge = |value: Option<u64>| value.and_then(|v| i64::try_from(v).ok()).unwrap_or(-1);
         self.metrics.epoch_decided.set(gauge(status.last_decided));
         self.metrics.epoch_certified.set(gauge(status.last_certified));
         self.metrics.epoch_posted.set(gauge(status.last_posted));
         self.metrics.slot_current.set(gauge(status.slot));
+        let now = super::now_ms();
+        let (clock, listens) = (post.clock.look(&post.term, now), post.sentry.listens());
         self.board.update(|live| {
+            (live.me, live.term) = (Some(post.me), Some(post.term.clone()));
             live.status = Some(status);
-            live.updated_ms = super::now_ms();
+            (live.clock, live.listens) = (clock, listens);
+            live.updated_ms = now;
         });
     }
 }

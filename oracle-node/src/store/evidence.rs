@@ -1,6 +1,7 @@
 //! Evidence by id, the arrival index that observations read, and the receipt log: one synced write per batch.
 //! Keys: evidence `e ‖ id`; arrival `a ‖ arrival_ms ‖ device ‖ boot ‖ seq ‖ id`, all big-endian; receipts `b ‖ batch`,
-//! place of an id `i ‖ id`, head `h`. Leaves out: judging (`intake`), signing receipts (`receipts`).
+//! head `h`. A message costs two rows, one of them nearly in order: rows at random places are what a busy node pays for.
+//! Leaves out: judging (`intake`), signing receipts (`receipts`).
 
 use attest::Class;
 use minicbor::bytes::ByteVec;
@@ -80,18 +81,6 @@ pub struct ReceiptBatch {
     pub leaves: Vec<ReceiptLeaf>,
 }
 
-/// Where an id stands in the receipt log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct ReceiptPlace {
-    /// Batch number.
-    #[n(0)]
-    pub batch: u64,
-    /// Leaf within the batch.
-    #[n(1)]
-    pub index: u32,
-}
-
 impl Store {
     /// Whether evidence with this id is held.
     ///
@@ -101,29 +90,32 @@ impl Store {
         Ok(self.get(EVIDENCE, &id_key(b'e', id))?.is_some())
     }
 
-    /// Evidence by id.
+    /// Evidence by id; `None` also when its bytes were dropped.
     ///
     /// # Errors
     /// A failed disk or a damaged record.
     pub fn evidence(&self, id: &[u8; 32]) -> Result<Option<Evidence>, StoreError> {
-        self.decoded(EVIDENCE, &id_key(b'e', id))
+        let key = id_key(b'e', id);
+        match self.get(EVIDENCE, &key)? {
+            // Pruned: only the id is left (`retention`).
+            Some(bytes) if bytes.is_empty() => Ok(None),
+            _ => self.decoded(EVIDENCE, &key),
+        }
     }
 
-    /// Writes new evidence, its arrival index and its receipts in one synced write. The caller has deduplicated.
+    /// Writes new evidence, its arrival index and its receipts, a leaf for each item in the same order, in one synced write.
+    /// The caller has deduplicated.
     ///
     /// # Errors
     /// A failed disk: nothing may be acknowledged then.
     pub fn put_evidence(&self, items: &[Evidence], receipts: &ReceiptBatch) -> Result<(), StoreError> {
         let (evidence, log) = (self.family(EVIDENCE)?, self.family(RECEIPTS)?);
         let mut batch = WriteBatch::default();
-        for item in items {
+        for (place, item) in (0u32..).zip(items) {
             batch.put_cf(evidence, id_key(b'e', &item.id), wire::encode(item));
-            batch.put_cf(evidence, arrival_key(item), summary(item));
+            batch.put_cf(evidence, arrival_key(item), Arrival::of(item, receipts.batch, place).to_bytes());
         }
         batch.put_cf(log, number_key(receipts.batch), wire::encode(receipts));
-        for (index, leaf) in (0u32..).zip(&receipts.leaves) {
-            batch.put_cf(log, id_key(b'i', &leaf.id), wire::encode(&ReceiptPlace { batch: receipts.batch, index }));
-        }
         batch.put_cf(log, b"h", wire::encode(&(receipts.batch.saturating_add(1), receipts.root)));
         self.write_synced(batch)
     }
@@ -155,14 +147,17 @@ impl Store {
         Ok(head.map_or((0, [0; 32]), |(next, root)| (next, *root)))
     }
 
-    /// The receipt batch that holds an id, and the id's place in it.
+    /// The receipt batch that holds an id, and the id's place in it; `None` also when the message's bytes were dropped.
     ///
     /// # Errors
     /// A failed disk or a damaged record.
     pub fn receipt(&self, id: &[u8; 32]) -> Result<Option<(ReceiptBatch, usize)>, StoreError> {
-        let Some(place) = self.decoded::<ReceiptPlace>(RECEIPTS, &id_key(b'i', id))? else { return Ok(None) };
-        let batch = self.decoded::<ReceiptBatch>(RECEIPTS, &number_key(place.batch))?;
-        Ok(batch.zip(usize::try_from(place.index).ok()))
+        let Some(item) = self.evidence(id)? else { return Ok(None) };
+        let key = arrival_key(&item);
+        let Some(row) = self.get(EVIDENCE, &key)? else { return Ok(None) };
+        let row = Arrival::from_bytes(&row).ok_or_else(|| damaged(EVIDENCE, &key))?;
+        let batch = self.decoded::<ReceiptBatch>(RECEIPTS, &number_key(row.batch))?;
+        Ok(batch.zip(usize::try_from(row.place).ok()))
     }
 
     /// A value of one of our own types; `None` when there is none.
@@ -189,8 +184,34 @@ fn arrival_key(item: &Evidence) -> Vec<u8> {
     [b"a", numbers.concat().as_slice(), &item.seq.to_be_bytes(), item.id.as_slice()].concat()
 }
 
-fn summary(item: &Evidence) -> Vec<u8> {
-    [&[item.class][..], &item.slot.to_be_bytes()].concat()
+/// The value of an arrival row: class, slot (u64be), receipt batch (u64be), place in it (u32be).
+struct Arrival {
+    class: u8,
+    slot: u64,
+    batch: u64,
+    place: u32,
+}
+
+impl Arrival {
+    const fn of(item: &Evidence, batch: u64, place: u32) -> Self {
+        Self { class: item.class, slot: item.slot, batch, place }
+    }
+
+    fn to_bytes(&self) -> [u8; 21] {
+        let mut out = [self.class; 21];
+        out[1..9].copy_from_slice(&self.slot.to_be_bytes());
+        out[9..17].copy_from_slice(&self.batch.to_be_bytes());
+        out[17..].copy_from_slice(&self.place.to_be_bytes());
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (class, rest) = bytes.split_first()?;
+        let (slot, rest) = rest.split_first_chunk()?;
+        let (batch, rest) = rest.split_first_chunk()?;
+        let place = rest.try_into().ok().map(u32::from_be_bytes)?;
+        Some(Self { class: *class, slot: u64::from_be_bytes(*slot), batch: u64::from_be_bytes(*batch), place })
+    }
 }
 
 /// Reads one row of the arrival index; `None` for rows of another kind.
@@ -200,14 +221,14 @@ fn held(key: &[u8], value: &[u8]) -> Option<Held> {
     let (device, rest) = rest.split_first_chunk::<8>()?;
     let (boot, rest) = rest.split_first_chunk::<4>()?;
     let (seq, id) = rest.split_first_chunk::<8>()?;
-    let (class, slot) = value.split_first()?;
+    let row = Arrival::from_bytes(value)?;
     Some(Held {
         device: u64::from_be_bytes(*device),
-        class: Class::from_u8(*class)?,
+        class: Class::from_u8(row.class)?,
         boot: u32::from_be_bytes(*boot),
         seq: u64::from_be_bytes(*seq),
         id: id.try_into().ok()?,
-        slot: u64::from_be_bytes(slot.try_into().ok()?),
+        slot: row.slot,
         arrival_ms: u64::from_be_bytes(*arrival),
     })
 }

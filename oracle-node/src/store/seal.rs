@@ -11,7 +11,7 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::StoreError;
-use crate::keys::{KeyError, Secret};
+use crate::keys::Secret;
 
 /// First byte of a sealed value.
 const VERSION: u8 = 1;
@@ -31,17 +31,6 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// Reads the key from its file: 64 hex digits, mode 0600.
-    ///
-    /// # Errors
-    /// Missing, unreadable, readable by others, or not 64 hex digits; each names the file.
-    pub fn read(file: &Path) -> Result<Self, KeyError> {
-        if matches!(file.try_exists(), Ok(false)) {
-            return Err(KeyError::NoStoreKey(file.into()));
-        }
-        Ok(Self::new(&Secret::read(file)?, file))
-    }
-
     /// Takes a key; `file` is what errors name.
     #[must_use]
     pub fn new(key: &Secret, file: &Path) -> Self {

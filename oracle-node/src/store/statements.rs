@@ -1,7 +1,9 @@
 //! What this node has said: every signed statement that left it, by instance, phase and view. A second, independent
 //! line behind the core's journal: a statement that contradicts an earlier one does not leave.
-//! Key: kind ‖ stream ‖ epoch ‖ phase ‖ view, big-endian; value: the 32 bytes said.
+//! Key: kind ‖ stream ‖ epoch ‖ phase ‖ view, big-endian, then the term unless it is 1;
+//! value: the 32 bytes said.
 
+use oracle_core::typed::{Kind, Phase};
 use oracle_core::wire::{InstanceId, Message, Statement};
 use rocksdb::WriteBatch;
 
@@ -25,7 +27,15 @@ impl Store {
     /// # Errors
     /// A failed disk.
     pub fn note_statement(&self, statement: &Statement) -> Result<Said, StoreError> {
-        let key = key(&statement.instance, statement.phase, statement.view);
+        self.note_statement_in(FIRST_TERM, statement)
+    }
+
+    /// The same for a statement of any term: instances of two terms are two instances.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn note_statement_in(&self, term: u64, statement: &Statement) -> Result<Said, StoreError> {
+        let key = key_in(term, &statement.instance, statement.phase, statement.view);
         match self.get(STATEMENTS, &key)? {
             Some(value) if value == *statement.value => Ok(Said::Consistent),
             Some(_) => Ok(Said::Contradicts),
@@ -36,6 +46,24 @@ impl Store {
                 Ok(Said::Consistent)
             }
         }
+    }
+
+    /// Whether exactly this statement has left this node.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn remembers_in(&self, term: u64, statement: &Statement) -> Result<bool, StoreError> {
+        let said = self.get(STATEMENTS, &key_in(term, &statement.instance, statement.phase, statement.view))?;
+        Ok(said.is_some_and(|value| value == *statement.value))
+    }
+
+    /// Whether this node has sent an observation of an epoch.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn observed_in(&self, term: u64, stream: u32, epoch: u64) -> Result<bool, StoreError> {
+        let instance = InstanceId::new(Kind::Report, stream, epoch);
+        Ok(self.get(STATEMENTS, &key_in(term, &instance, Phase::Observation as u8, 0))?.is_some())
     }
 
     /// Everything said about instances of a kind from an epoch on, ascending, at most `limit`.
@@ -68,6 +96,17 @@ pub const fn spoken(message: &Message) -> Option<&Statement> {
     }
 }
 
+/// The term whose statements are kept without its number.
+const FIRST_TERM: u64 = 1;
+
+fn key_in(term: u64, instance: &InstanceId, phase: u8, view: u32) -> Vec<u8> {
+    let mut key = key(instance, phase, view);
+    if term != FIRST_TERM {
+        key.extend(term.to_be_bytes());
+    }
+    key
+}
+
 fn key(instance: &InstanceId, phase: u8, view: u32) -> Vec<u8> {
     let place = [&[instance.kind][..], &instance.stream.to_be_bytes(), &instance.epoch.to_be_bytes()].concat();
     [&place[..], &[phase], &view.to_be_bytes()].concat()
@@ -79,5 +118,7 @@ fn read(key: &[u8], value: &[u8]) -> Option<Listed> {
     let (epoch, rest) = rest.split_first_chunk::<8>()?;
     let (phase, view) = rest.split_first()?;
     let instance = InstanceId { kind: *kind, stream: u32::from_be_bytes(*stream), epoch: u64::from_be_bytes(*epoch) };
-    Some((instance, *phase, u32::from_be_bytes(view.try_into().ok()?), value.try_into().ok()?))
+    // What follows the view is the term, where it is not the first.
+    let view = view.first_chunk::<4>()?;
+    Some((instance, *phase, u32::from_be_bytes(*view), value.try_into().ok()?))
 }

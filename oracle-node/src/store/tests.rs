@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{Dir, seal, store as open};
+use oracle_core::guard::Floor;
 use oracle_core::wire::{Bytes, Hash};
 
 fn item(id: u8, arrival_ms: u64) -> Evidence {
@@ -196,4 +197,98 @@ fn one_value_is_never_sealed_twice_alike() {
     let [one, two] = [0, 1].map(|_| seal.close(b"k", &value).expect("sealed"));
     assert_ne!(one, two);
     assert_eq!((seal.open(b"k", &one).expect("opens").to_vec(), one.len()), (value.to_vec(), 1 + 24 + 32 + 16));
+}
+
+#[test]
+fn an_erased_secret_is_in_no_file_any_more() {
+    let dir = Dir::new("store-erase");
+    let store = open(&dir);
+    let secret = Record { key: b"key/1/share".to_vec(), value: vec![0x5e; 36] };
+    store.persist(&Record { key: b"key/1/root/aa/share".to_vec(), value: vec![1; 36] }).expect("written");
+    store.persist(&secret).expect("written");
+    store.db.flush_cf(store.family(JOURNAL).expect("family")).expect("flushed");
+    // Once more, so that an old version lies in a table and a new one in the log.
+    let first = store.get(JOURNAL, &secret.key).expect("read").expect("sealed");
+    store.persist(&secret).expect("written");
+    let second = store.get(JOURNAL, &secret.key).expect("read").expect("sealed");
+    let holding = |sealed: &[u8]| {
+        let files = std::fs::read_dir(dir.path()).expect("dir").flatten().filter(|entry| entry.path().is_file());
+        let held =
+            |path: &Path| std::fs::read(path).unwrap_or_default().windows(sealed.len()).any(|window| window == sealed);
+        files.map(|entry| entry.path()).filter(|path| held(path)).count()
+    };
+    assert!(holding(&second) > 0, "the search finds what is there");
+    store.erase(&[secret.key.clone(), b"key/1/none".to_vec()]).expect("erased");
+    assert_eq!((holding(&first), holding(&second)), (0, 0));
+    let journal = store.journal().expect("read");
+    assert_eq!(journal.len(), 1, "and nothing else is gone");
+}
+
+#[test]
+fn old_messages_lose_their_bytes_then_their_ids_and_are_never_new_in_between() {
+    let dir = Dir::new("store-pruned");
+    let store = open(&dir);
+    let items: Vec<Evidence> = (1..=6).map(|id| item(id, u64::from(id) * 1_000)).collect();
+    store.put_evidence(&items, &receipts(0, &items)).expect("written");
+    let held = |store: &Store| -> Vec<(bool, bool)> {
+        let one =
+            |i: &Evidence| (store.has_evidence(&i.id).expect("disk"), store.evidence(&i.id).expect("disk").is_some());
+        items.iter().map(one).collect()
+    };
+    let (whole, id, gone) = ((true, true), (true, false), (false, false));
+    assert_eq!(store.prune(4_000, 2_000).expect("pruned"), Pruned { bytes: 3, ids: 1 });
+    assert_eq!(held(&store), [gone, id, id, whole, whole, whole]);
+    assert_eq!(store.content(&[2; 32]).expect("read"), None, "nothing to pull, and no error");
+    assert_eq!(store.prune(4_000, 2_000).expect("pruned"), Pruned::default(), "nothing twice");
+    // A bound that goes back, or runs ahead of the other, drops nothing more than it may.
+    assert_eq!(store.prune(1_000, u64::MAX).expect("pruned"), Pruned::default());
+    assert_eq!(store.prune(6_000, 5_000).expect("pruned"), Pruned { bytes: 2, ids: 3 });
+    assert_eq!(held(&store), [gone, gone, gone, gone, id, whole]);
+    let left: Vec<u8> = store.arrivals(0, u64::MAX).expect("read").iter().map(|held| held.id[0]).collect();
+    assert_eq!(left, [5, 6]);
+    // The receipt batches stay; by id they are found as long as the bytes are.
+    let receipted: Vec<bool> = items.iter().map(|item| store.receipt(&item.id).expect("read").is_some()).collect();
+    assert_eq!(receipted, [false, false, false, false, false, true]);
+}
+
+#[test]
+fn a_store_counts_what_statements_may_rest_on() {
+    let dir = Dir::new("store-counts");
+    let record = |key: &[u8]| Record { key: key.to_vec(), value: vec![1] };
+    let identity = {
+        let store = open(&dir);
+        for key in [b"obs/1".as_slice(), b"beacon/0001", b"key/1/share", b"sign/1"] {
+            store.persist(&record(key)).expect("written");
+        }
+        assert_eq!(store.written(), 3, "beacons are not counted");
+        *store.identity()
+    };
+    let store = open(&dir);
+    assert_eq!((store.written(), *store.identity()), (3, identity));
+    assert_ne!(*open(&Dir::new("store-other")).identity(), identity);
+    let floor = Floor { reports: 7, batches: 2, once_said: true, refreshes: 3 };
+    store.put_floor(3, &floor).expect("written");
+    assert_eq!((store.floor(3).expect("read"), store.floor(4).expect("read")), (Some(floor), None));
+}
+
+#[test]
+fn fault_proofs_are_listed_and_nothing_else() {
+    use oracle_core::fault::FaultProof;
+    use oracle_core::wire::{InstanceId, Statement};
+    let dir = Dir::new("store-faults");
+    let store = open(&dir);
+    let say = |value: u8| Statement {
+        member: 1,
+        instance: InstanceId { kind: 1, stream: 0, epoch: 4 },
+        phase: 3,
+        view: 1,
+        value: Hash::from([value; 32]),
+        signature: Bytes::from([0; 65]),
+    };
+    let proof = FaultProof { a: say(1), b: say(2) };
+    let value = oracle_core::wire::encode(&proof);
+    for (key, value) in [(b"fault/x".as_slice(), value.clone()), (b"g", value), (b"fault/y", vec![])] {
+        store.persist(&Record { key: key.to_vec(), value }).expect("written");
+    }
+    assert_eq!(store.faults().expect("read"), [proof]);
 }

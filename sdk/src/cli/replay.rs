@@ -40,8 +40,9 @@ pub(crate) struct Replay {
 
 const EXAMPLE: &str = "\
 Example:
-  plumbline replay --archive archive --chain-log chain.jsonl --policy policy.json --chain-id 31337 \\
-    --registry 0x… --devices 0x… --escrow 0x… --hub 0x…
+  plumbline replay --archive archive --chain-log chain.jsonl --policy policy.json --addresses deployment.json
+
+Without an address book: --chain-id 31337 --registry 0x… --devices 0x… --escrow 0x… --hub 0x… instead.
 
 Between the first and the last epoch every one that the chain settled must be archived. A last epoch that is not on the
 chain yet fails by name: --to ends the audit before it.";
@@ -53,7 +54,7 @@ impl Replay {
             std::fs::read(&self.chain.policy).with_context(|| format!("policy: {}", self.chain.policy.display()))?;
         let log = File::open(&self.chain.chain_log)
             .with_context(|| format!("chain log: {}", self.chain.chain_log.display()))?;
-        let audit = Audit::new(self.chain.chain(), self.stream, BufReader::new(log), policy)?;
+        let audit = Audit::new(self.chain.chain()?, self.stream, BufReader::new(log), policy)?;
         let odd = audit.history().registry().malformed();
         if odd > 0 {
             eprintln!("note: {odd} logs of these contracts are unreadable here; the committee passes over them too");

@@ -38,12 +38,16 @@ pub(crate) struct VerifyReport {
     /// Also verify this proof, as `plumbline fetch proof` prints it.
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
+    /// Address book of the deployment (see `plumbline replay --help`), instead of --chain-id and --registry; with
+    /// --chain-log also instead of --hub.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chain_id", "registry", "hub"])]
+    addresses: Option<PathBuf>,
     /// EIP-155 id of the chain.
-    #[arg(long, value_name = "N")]
-    chain_id: u64,
+    #[arg(long, value_name = "N", required_unless_present = "addresses")]
+    chain_id: Option<u64>,
     /// Address of CommitteeRegistry.
-    #[arg(long, value_name = "ADDR")]
-    registry: Address,
+    #[arg(long, value_name = "ADDR", required_unless_present = "addresses")]
+    registry: Option<Address>,
     /// Committee.
     #[arg(long, value_name = "N", default_value_t = 1)]
     committee: u64,
@@ -92,7 +96,7 @@ impl VerifyReport {
             }
             say!("the proof leads from the leaf of lease {} to the certified root", proof.leaf.lease);
         }
-        if let Some(history) = history.filter(|_| self.hub.is_some()) {
+        if let Some(history) = history {
             match history.registry().posted().get(&(header.committee, header.stream, header.epoch)) {
                 Some(posted) if posted.digest == digest => say!("the chain settled it in block {}", posted.block),
                 Some(posted) => return Ok(refused(header.epoch, &format!("the chain settled {}", posted.digest))),
@@ -113,22 +117,36 @@ impl VerifyReport {
         }
     }
 
+    /// Whose signature counts, and what the chain log settled if it was asked for.
     fn trust(&self) -> anyhow::Result<(Trust, Option<oracle_core::registry::History>)> {
+        let (chain_id, registry, hub) = self.place()?;
+        let (committee, term) = (self.committee, self.term);
         if let Some(path) = &self.chain_log {
             let file = File::open(path).with_context(|| path.display().to_string())?;
             // Devices and leases are not looked at here.
-            let hub = self.hub.unwrap_or_default();
-            let contracts = Contracts { registry: self.registry, devices: Address::ZERO, escrow: Address::ZERO, hub };
-            let chain = Chain { id: self.chain_id, contracts, committee: self.committee, term: self.term };
-            let history = chain_log::fold(&chain, 0, BufReader::new(file))?;
-            return Ok((Trust::from_chain(&history)?, Some(history)));
+            let (devices, escrow) = (Address::ZERO, Address::ZERO);
+            let contracts = Contracts { registry, devices, escrow, hub: hub.unwrap_or_default() };
+            let history =
+                chain_log::fold(&Chain { id: chain_id, contracts, committee, term }, 0, BufReader::new(file))?;
+            return Ok((Trust::from_chain(&history)?, hub.map(|_| history)));
         }
         let text = self.group_key.as_deref().unwrap_or_default();
         let key = hex::decode(text.strip_prefix("0x").unwrap_or(text)).context("--group-key")?;
         ensure!(!key.is_empty(), "--group-key is empty: is the term activated?");
         let group = verify::group_key(&key)?;
-        let (chain_id, registry, committee, term) = (self.chain_id, self.registry, self.committee, self.term);
         Ok((Trust { chain_id, registry, committee, term, group }, None))
+    }
+
+    /// Chain id, registry and, where it is known, the hub.
+    fn place(&self) -> anyhow::Result<(u64, Address, Option<Address>)> {
+        if let Some(path) = &self.addresses {
+            let book = super::address_book(path)?;
+            let contracts = book.logged();
+            return Ok((book.chain_id, contracts.registry, Some(contracts.hub)));
+        }
+        let needed = self.chain_id.zip(self.registry);
+        let (chain_id, registry) = needed.context("give --addresses, or --chain-id and --registry")?;
+        Ok((chain_id, registry, self.hub))
     }
 
     fn show_lease(&self, report: &Report) -> Verdict {

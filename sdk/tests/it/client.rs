@@ -83,7 +83,7 @@ fn evidence_must_hash_to_its_id() {
         boot: 1,
         seq: 0,
         prev: [0; 16],
-        body: Body::Answer { lease: 1, slot: 2 },
+        body: Body::Answer(attest::AnswerBody { lease: 1, slot: 2 }),
     };
     let signed = attest::seal(&key, &network, &claims, &mut space).unwrap();
     assert_eq!(key.public_key().bytes().len(), 32);

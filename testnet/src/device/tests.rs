@@ -186,7 +186,7 @@ async fn check_wire(up: &mut mpsc::UnboundedReceiver<rumqttc::Publish>, sent: &[
         let claims = Claims::decode(class, envelope.payload).unwrap();
         match claims.body {
             Body::Boot(_) => booted = claims.seq == 0,
-            Body::Answer { lease, slot: answered } => {
+            Body::Answer(attest::AnswerBody { lease, slot: answered }) => {
                 assert_eq!((lease, answered, booted), (LEASE, slot, true));
                 ids.push(hex::encode(id));
             }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use attest::{
-    Body, BootBody, Claims, Class, Device, MAX_MESSAGE, Network, PublicKey, RevealBody, SignError, Signer, SoftEd25519,
-    SoftP256, Storage, ToBeSigned,
+    AnswerBody, Body, BootBody, Claims, Class, CommitmentBody, Device, MAX_MESSAGE, Network, PublicKey, RevealBody,
+    SignError, Signer, SoftEd25519, SoftP256, Storage, ToBeSigned, WitnessBody,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -189,14 +189,14 @@ impl Voice {
             Speech::Boot(location) => {
                 Body::Boot(BootBody { seed: self.boot_seed(), firmware: firmware(), location: *location })
             }
-            Speech::Answer { lease, slot, .. } => Body::Answer { lease: *lease, slot: *slot },
-            Speech::Commitment { chain, anchor } => Body::Commitment {
+            Speech::Answer { lease, slot, .. } => Body::Answer(AnswerBody { lease: *lease, slot: *slot }),
+            Speech::Commitment { chain, anchor } => Body::Commitment(CommitmentBody {
                 lease: chain.lease,
                 first_slot: chain.first_slot,
                 length: chain.length,
                 anchor: *anchor,
-            },
-            Speech::Witness { slot, commitment } => Body::Witness { slot: *slot, commitment: *commitment },
+            }),
+            Speech::Witness { slot, commitment } => Body::Witness(WitnessBody { slot: *slot, commitment: *commitment }),
             Speech::Reveal { slot, secret, salt, receptions } => Body::Reveal(RevealBody {
                 slot: *slot,
                 secret: *secret,
@@ -253,7 +253,10 @@ mod tests {
                 let envelope = attest::decode(&message.bytes).unwrap();
                 assert_eq!(attest::verify(&envelope, Class::Answer, &NETWORK, &key).unwrap(), message.id);
                 let claims = Claims::decode(Class::Answer, envelope.payload).unwrap();
-                assert_eq!((claims.nonce, claims.body), (Some([3; 32]), Body::Answer { lease: 9, slot: 4 }));
+                assert_eq!(
+                    (claims.nonce, claims.body),
+                    (Some([3; 32]), Body::Answer(AnswerBody { lease: 9, slot: 4 }))
+                );
                 prevs.push(claims.prev);
             }
             assert_eq!(prevs.first(), prevs.last());

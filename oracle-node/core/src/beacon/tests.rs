@@ -91,7 +91,7 @@ fn three_of_four_recover_the_same_certificate_once_and_lateness_is_measured() {
     assert_eq!(nodes[0].lateness(4..7), vec![LATENESS_MISSING, 37, LATENESS_MISSING]);
     assert_eq!(nodes[3].lateness(5..6), vec![2]);
     let signature = Signature::from_bytes(&certificate).unwrap();
-    nodes[0].sharing.group.verify(&message(&term().scope, 5), &signature).unwrap();
+    nodes[0].keys.group().verify(&message(&term().scope, 5), &signature).unwrap();
 }
 
 #[test]

@@ -260,6 +260,11 @@ impl Batch {
         out.push(Effect::Transmit { not_before: context.turn(now), what });
     }
 
+    /// The shares were refreshed: signs again with the new one.
+    pub(super) fn forget_partials(&mut self) {
+        (self.own, self.partials) = (None, Partials::default());
+    }
+
     /// What this member has of the end: the certificate, or its partial.
     fn say(&self, out: &mut Vec<Effect>) {
         let certified = self.certificate.zip(self.decided.as_ref()).map(|(certificate, (digest, _))| {

@@ -1,19 +1,19 @@
 //! Key confirmation (every share proves itself in one certificate) and the members' activation signatures.
 //! Leaves out: how the key came to be (`dealing`) and the transaction itself (the node).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregator::{Partial, Signature};
 use alloy_primitives::{B256, keccak256};
 
 use super::journal::{self, Keys};
 use super::sign_once::SignOnce;
-use super::{CONFIRMATION, Context, GRACE_MS, Repeat, broadcast};
+use super::{Context, GRACE_MS, Repeat, broadcast};
 use crate::effect::{Effect, Record, Transmission};
 use crate::fault::FaultProof;
 use crate::merkle;
-use crate::typed::{Activation, KeyConfirmation, Phase, recover_signer};
-use crate::wire::{self, Bytes, Certified, Hash, Message, SignedPartial};
+use crate::typed::{Activation, KeyConfirmation, Kind, Phase, recover_signer};
+use crate::wire::{self, Bytes, Certified, Hash, InstanceId, Message, SignedPartial};
 
 /// Least time between two answers to members that ask, ms.
 const ANSWER_MS: u64 = 250;
@@ -55,6 +55,11 @@ impl Early {
 
 /// A key on its way to the chain.
 pub(super) struct Confirmation {
+    /// 0, or the number of the refresh.
+    number: u64,
+    instance: InstanceId,
+    /// Members that take part.
+    present: BTreeSet<u32>,
     keys: Keys,
     share_root: B256,
     digest: B256,
@@ -73,6 +78,19 @@ pub(super) struct Confirmation {
 
 impl Confirmation {
     pub(super) fn new(context: &Context, keys: Keys, sign_once: &mut SignOnce, journal: &[Record], now: u64) -> Self {
+        Self::of(context, (0, (0..context.term.n()).collect()), keys, sign_once, journal, now)
+    }
+
+    /// The confirmation of a refresh's key, by its number, among those present; number 0 is the term's first key.
+    pub(super) fn of(
+        context: &Context,
+        (number, present): (u64, BTreeSet<u32>),
+        keys: Keys,
+        sign_once: &mut SignOnce,
+        journal: &[Record],
+        now: u64,
+    ) -> Self {
+        let instance = InstanceId::new(Kind::Confirmation, 0, number);
         let scope = &context.term.scope;
         let (committee, term, config_digest) = (scope.committee, scope.term, scope.config_digest);
         let group_key_hash = keccak256(keys.0.group.to_eip2537());
@@ -91,9 +109,12 @@ impl Confirmation {
             groupKeyHash: group_key_hash,
             shareRoot: share_root,
         });
-        let signed = sign_once.sign(context, &keys.1, CONFIRMATION, digest);
+        let signed = sign_once.sign(context, &keys.1, instance, digest);
         let (own, unwritten) = signed.map_or((None, None), |signed| (Some(signed.partial), signed.record));
         let mut this = Self {
+            number,
+            instance,
+            present,
             share_root,
             digest,
             activation_digest,
@@ -111,7 +132,7 @@ impl Confirmation {
         if this.own.is_some() {
             this.partials.insert(context.me, this.keys.1.sign(&digest.0));
         }
-        let kept = journal::get(journal, &journal::confirmation_key(&context.term));
+        let kept = journal::get(journal, &journal::confirmation_key(&context.term, number));
         let kept = kept.and_then(|bytes| wire::decode::<Certified>(bytes, RECORD_BYTES_MAX).ok());
         if let Some(certificate) = kept.and_then(|certified| this.verified(&certified)) {
             this.certificate = Some(certificate);
@@ -143,7 +164,7 @@ impl Confirmation {
         let statement = &signed.statement;
         let member = statement.member;
         let named =
-            statement.instance == CONFIRMATION && statement.phase == Phase::Partial as u8 && statement.view == 0;
+            statement.instance == self.instance && statement.phase == Phase::Partial as u8 && statement.view == 0;
         if !named
             || self.partials.contains_key(&member)
             || !statement.is_authentic(&context.term.scope, &context.addresses)
@@ -192,11 +213,16 @@ impl Confirmation {
         let quorum = context.quorum();
         if let Some(certificate) = self.certificate.filter(|_| !self.transmitted && self.signatures.len() >= quorum) {
             self.transmitted = true;
-            let what = Transmission::Activate {
-                group_key: self.keys.0.group.to_eip2537().to_vec(),
-                share_root: self.share_root,
-                confirmation: certificate.to_onchain().to_vec(),
-                signatures: self.signatures.iter().take(quorum).map(|(member, bytes)| (*member, *bytes)).collect(),
+            let share_root = self.share_root;
+            let signatures = self.signatures.iter().take(quorum).map(|(member, bytes)| (*member, *bytes)).collect();
+            let what = match self.number {
+                0 => Transmission::Activate {
+                    group_key: self.keys.0.group.to_eip2537().to_vec(),
+                    share_root,
+                    confirmation: certificate.to_onchain().to_vec(),
+                    signatures,
+                },
+                _ => Transmission::RefreshShares { share_root, signatures },
             };
             out.push(Effect::Transmit { not_before: context.turn(now), what });
         }
@@ -210,13 +236,14 @@ impl Confirmation {
             return;
         }
         let since = *self.enough_since.get_or_insert(now);
-        if have < sharing.n && now < since.saturating_add(GRACE_MS) {
+        let all = self.present.iter().all(|member| self.partials.contains_key(member));
+        if !all && now < since.saturating_add(GRACE_MS) {
             return;
         }
         let partials: Vec<Partial> = self.partials.values().copied().collect();
         match sharing.recover(&self.digest.0, &partials) {
             Ok(certificate) => {
-                let missing = self.missing(context);
+                let missing = self.missing();
                 if !missing.is_empty() {
                     let text = format!(
                         "the key is confirmed without members {missing:?}; their shares are not proven to work"
@@ -238,7 +265,7 @@ impl Confirmation {
     fn accept(&mut self, context: &Context, certificate: Signature, out: &mut Vec<Effect>) {
         self.certificate = Some(certificate);
         if let Message::Certified(certified) = self.certified(&certificate) {
-            let key = journal::confirmation_key(&context.term);
+            let key = journal::confirmation_key(&context.term, self.number);
             out.push(Effect::Persist(Record { key, value: wire::encode(&certified) }));
         }
         let signature = context.key.sign(&self.activation_digest);
@@ -248,11 +275,11 @@ impl Confirmation {
 
     fn certified(&self, certificate: &Signature) -> Message {
         let certificate = Bytes::from(certificate.to_bytes());
-        Message::Certified(Certified { instance: CONFIRMATION, digest: Hash::from(self.digest.0), certificate })
+        Message::Certified(Certified { instance: self.instance, digest: Hash::from(self.digest.0), certificate })
     }
 
     fn verified(&self, certified: &Certified) -> Option<Signature> {
-        let same = certified.instance == CONFIRMATION && *certified.digest == self.digest.0;
+        let same = certified.instance == self.instance && *certified.digest == self.digest.0;
         let signature = Signature::from_bytes(&certified.certificate).ok().filter(|_| same)?;
         self.keys.0.group.verify(&self.digest.0, &signature).ok().map(|()| signature)
     }
@@ -298,15 +325,20 @@ impl Confirmation {
         u32::try_from(self.signatures.len()).unwrap_or(u32::MAX)
     }
 
-    fn missing(&self, context: &Context) -> Vec<u32> {
-        (0..context.term.n()).filter(|member| !self.partials.contains_key(member)).collect()
+    fn missing(&self) -> Vec<u32> {
+        self.present.iter().copied().filter(|member| !self.partials.contains_key(member)).collect()
+    }
+
+    pub(super) const fn share_root(&self) -> B256 {
+        self.share_root
     }
 
     /// Whose partial (before the certificate) or activation signature (after it) is missing.
-    pub(super) fn waiting_for(&self, context: &Context) -> Vec<u32> {
+    pub(super) fn waiting_for(&self) -> Vec<u32> {
+        let silent = |member: &u32| !self.signatures.contains_key(member);
         match self.certificate {
-            None => self.missing(context),
-            Some(_) => (0..context.term.n()).filter(|member| !self.signatures.contains_key(member)).collect(),
+            None => self.missing(),
+            Some(_) => self.present.iter().copied().filter(silent).collect(),
         }
     }
 }

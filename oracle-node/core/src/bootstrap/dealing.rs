@@ -14,14 +14,20 @@ use super::{Context, DKG, GRACE_MS, Phase, Repeat, broadcast};
 use crate::effect::{Effect, Record};
 use crate::limits;
 use crate::qbft::{Action, Qbft};
-use crate::typed;
-use crate::wire::{self, Direct, Message, Statement};
+use crate::typed::{self, Kind};
+use crate::wire::{self, Direct, InstanceId, Message, Statement};
 
 /// Contents whose verdict is remembered.
 const JUDGED_MAX: usize = 32;
 
 /// One member's part in a key generation.
 pub(super) struct Generation {
+    /// 0, or the number of the refresh.
+    number: u64,
+    /// The instance that decides the logs.
+    instance: InstanceId,
+    /// Members that take part.
+    present: u32,
     /// `None` when the key exists already, or when the ceremony cannot begin (`refused` says why).
     ceremony: Option<Ceremony>,
     refused: Option<DkgError>,
@@ -42,16 +48,47 @@ pub(super) struct Generation {
     /// Deals held when concluding last failed; another attempt needs more.
     failed_with: Option<usize>,
     concluded: bool,
+    /// The key of a refresh, once concluded by this process.
+    key: Option<Keys>,
     repeat: Repeat,
 }
 
 impl Generation {
     pub(super) fn new(context: &Context, dkg_seed: [u8; 32], journal: &[Record], concluded: bool, now: u64) -> Self {
-        let config = context.qbft(DKG);
+        let ceremony = (!concluded).then(|| first_ceremony(context, dkg_seed, journal));
+        let mut this = Self::with(context, 0, ceremony, context.term.n(), journal, now);
+        this.concluded = concluded;
+        this
+    }
+
+    /// A refresh among `present` members, with a ceremony that the caller has made.
+    pub(super) fn refresh(
+        context: &Context,
+        number: u64,
+        ceremony: Result<Ceremony, DkgError>,
+        present: u32,
+        journal: &[Record],
+        now: u64,
+    ) -> Self {
+        Self::with(context, number, Some(ceremony), present, journal, now)
+    }
+
+    fn with(
+        context: &Context,
+        number: u64,
+        ceremony: Option<Result<Ceremony, DkgError>>,
+        present: u32,
+        journal: &[Record],
+        now: u64,
+    ) -> Self {
+        let instance = InstanceId::new(Kind::Dkg, 0, number);
         let mut this = Self {
+            number,
+            instance,
+            present,
             ceremony: None,
             refused: None,
-            qbft: Qbft::restore(config, context.key.clone(), journal),
+            qbft: Qbft::restore(context.qbft(instance), context.key.clone(), journal),
             deals: BTreeSet::new(),
             logs: BTreeMap::new(),
             own_log: None,
@@ -62,52 +99,41 @@ impl Generation {
             judged: BTreeMap::new(),
             decided: None,
             failed_with: None,
-            concluded,
+            concluded: false,
+            key: None,
             repeat: Repeat::new(now),
         };
         this.decided = this.qbft.decided().map(|(_, content)| content.to_vec());
-        if !concluded {
-            this.begin(context, dkg_seed, journal);
+        match ceremony {
+            Some(Ok(ceremony)) => this.begin(context, ceremony, journal),
+            Some(Err(error)) => this.refused = Some(error),
+            None => {}
         }
         this
     }
 
-    /// Makes the ceremony, and feeds it the deals that were acknowledged before a restart.
-    fn begin(&mut self, context: &Context, dkg_seed: [u8; 32], journal: &[Record]) {
-        let members: Vec<[u8; 32]> = context.term.members.iter().map(|member| member.dkg_key).collect();
-        let session = DKG.hash(&context.term.scope).unwrap_or_default().0;
-        let rng_seed = Sha256::new_with_prefix(b"plumbline/dkg/v1 dealings").chain_update(dkg_seed).finalize().into();
-        let identity = DkgIdentity::from_seed(dkg_seed);
-        let own_place = usize::try_from(context.me).ok().and_then(|me| members.get(me));
-        if own_place != Some(&identity.public()) {
-            self.refused = Some(DkgError::NotMember);
-            return;
-        }
-        match Ceremony::new(session, &members, identity, rng_seed) {
-            Ok(mut ceremony) => {
-                for dealer in (0..context.term.n()).filter(|dealer| *dealer != context.me) {
-                    let deal = journal::get(journal, &journal::deal_key(&context.term, dealer));
-                    if deal.is_some_and(|deal| ceremony.receive_deal(dealer, deal).is_ok()) {
-                        self.deals.insert(dealer);
-                    }
-                }
-                self.ceremony = Some(ceremony);
+    /// Feeds the ceremony the deals that were acknowledged before a restart.
+    fn begin(&mut self, context: &Context, mut ceremony: Ceremony, journal: &[Record]) {
+        for dealer in (0..context.term.n()).filter(|dealer| *dealer != context.me) {
+            let deal = journal::get(journal, &journal::deal_key(&context.term, self.number, dealer));
+            if deal.is_some_and(|deal| ceremony.receive_deal(dealer, deal).is_ok()) {
+                self.deals.insert(dealer);
             }
-            Err(error) => self.refused = Some(error),
         }
+        self.ceremony = Some(ceremony);
     }
 
     /// A deal or an acknowledgement.
     pub(super) fn on_direct(&mut self, context: &mut Context, from: u32, message: &Direct, out: &mut Vec<Effect>) {
         let Some(ceremony) = &mut self.ceremony else { return };
         match message {
-            Direct::Deal(deal) => match ceremony.receive_deal(from, deal) {
+            Direct::Deal(deal) | Direct::RefreshDeal(_, deal) => match ceremony.receive_deal(from, deal) {
                 Ok(ack) => {
                     if self.deals.insert(from) {
-                        let key = journal::deal_key(&context.term, from);
+                        let key = journal::deal_key(&context.term, self.number, from);
                         out.push(Effect::Persist(Record { key, value: deal.to_vec() }));
                     }
-                    let ack = ack.map(|ack| wire::encode(&Direct::Ack(ByteVec::from(ack))));
+                    let ack = ack.map(|ack| wire::encode(&direct_ack(self.number, ack)));
                     out.extend(ack.map(|bytes| Effect::Direct { to: from, bytes }));
                 }
                 Err(error) => {
@@ -115,14 +141,14 @@ impl Generation {
                     context.note(from, "dkg_bad_deal", text, out);
                 }
             },
-            Direct::Ack(ack) => match ceremony.receive_ack(from, ack) {
+            Direct::Ack(ack) | Direct::RefreshAck(_, ack) => match ceremony.receive_ack(from, ack) {
                 Ok(()) | Err(DkgError::Finished) => {}
                 Err(error) => {
                     let text = format!("an acknowledgement of member {from} was refused: {error}");
                     context.note(from, "dkg_bad_ack", text, out);
                 }
             },
-            Direct::Pull(_) => {}
+            Direct::Pull(_) | Direct::Of(..) => {}
         }
     }
 
@@ -161,7 +187,7 @@ impl Generation {
     /// Whether a view's leader signed this as its proposal, for a view not far ahead.
     fn is_by_leader(&self, context: &Context, said: &Statement) -> bool {
         let leader = said.view.checked_sub(1).and_then(|turn| turn.checked_rem(context.term.n()));
-        said.instance == DKG
+        said.instance == self.instance
             && said.phase == typed::Phase::Proposal as u8
             && leader == Some(said.member)
             && said.view <= self.qbft.view().saturating_add(limits::VIEWS_AHEAD_MAX)
@@ -204,7 +230,7 @@ impl Generation {
     /// Signs the log once everybody has acknowledged, never earlier: see the module's page.
     fn finish_dealing(&mut self, context: &mut Context, out: &mut Vec<Effect>) {
         let Some(ceremony) = &mut self.ceremony else { return };
-        if self.own_log.is_some() || ceremony.acks() < context.term.n() {
+        if self.own_log.is_some() || !ceremony.deals_itself() || ceremony.acks() < context.term.n() {
             return;
         }
         match ceremony.finish_dealing() {
@@ -227,7 +253,7 @@ impl Generation {
             return;
         }
         let since = *self.enough_since.get_or_insert(now);
-        let all = u32::try_from(self.logs.len()).is_ok_and(|logs| logs >= context.term.n());
+        let all = u32::try_from(self.logs.len()).is_ok_and(|logs| logs >= self.present);
         if !(all || now >= since.saturating_add(GRACE_MS)) || self.tried == Some(self.logs.len()) {
             return;
         }
@@ -306,7 +332,9 @@ impl Generation {
         match ceremony.conclude(&logs) {
             Ok((sharing, share)) => {
                 self.concluded = true;
-                Some((Arc::new(sharing), Arc::new(share)))
+                let keys = (Arc::new(sharing), Arc::new(share));
+                self.key = (self.number > 0).then(|| keys.clone());
+                Some(keys)
             }
             Err(error) => {
                 self.failed_with = Some(self.deals.len());
@@ -323,15 +351,13 @@ impl Generation {
         if let Some(ceremony) = self.ceremony.as_mut().filter(|_| self.decided.is_none() && !activated) {
             let missing = ceremony.missing_acks();
             let deals = ceremony.deal().into_iter().filter(|(to, _)| missing.contains(to));
-            let direct = |(to, deal): (u32, Vec<u8>)| Effect::Direct {
-                to,
-                bytes: wire::encode(&Direct::Deal(ByteVec::from(deal))),
-            };
+            let number = self.number;
+            let direct = |(to, deal)| Effect::Direct { to, bytes: wire::encode(&direct_deal(number, deal)) };
             out.extend(deals.map(direct));
             out.extend(self.own_log.clone().map(|log| broadcast(&Message::DkgLog(ByteVec::from(log)))));
         }
         if self.decided.is_none() && self.repeat.count % 4 == 1 {
-            out.push(broadcast(&Message::Status(DKG)));
+            out.push(broadcast(&Message::Status(self.instance)));
         }
     }
 
@@ -356,7 +382,7 @@ impl Generation {
 
     pub(super) fn waiting_for(&self, phase: Phase, n: u32) -> Vec<u32> {
         match (phase, &self.ceremony) {
-            (Phase::Dealing, Some(ceremony)) => ceremony.missing_acks(),
+            (Phase::Dealing, Some(ceremony)) if ceremony.deals_itself() => ceremony.missing_acks(),
             (Phase::Logs, _) => (0..n).filter(|dealer| !self.logs.contains_key(dealer)).collect(),
             _ => Vec::new(),
         }
@@ -375,8 +401,51 @@ impl Generation {
         u32::try_from(self.logs.len()).unwrap_or(u32::MAX)
     }
 
+    /// The key of a refresh, once concluded.
+    pub(super) fn key(&self) -> Option<Keys> {
+        self.key.clone()
+    }
+
     pub(super) const fn view(&self) -> u32 {
         self.qbft.view()
+    }
+}
+
+/// The ceremony of the term's first key generation.
+fn first_ceremony(context: &Context, dkg_seed: [u8; 32], journal: &[Record]) -> Result<Ceremony, DkgError> {
+    let (members, identity) = dkg_keys(context, dkg_seed)?;
+    let session = DKG.hash(&context.term.scope).unwrap_or_default().0;
+    let own = journal::get(journal, &journal::dealing_seed_key(&context.term)).unwrap_or_default();
+    Ceremony::new(session, &members, identity, dealings_seed(&[dkg_seed.as_slice(), own].concat()))
+}
+
+/// The members' ceremony keys, and this member's, which must be the one registered for it.
+pub(super) fn dkg_keys(context: &Context, dkg_seed: [u8; 32]) -> Result<(Vec<[u8; 32]>, DkgIdentity), DkgError> {
+    let members: Vec<[u8; 32]> = context.term.members.iter().map(|member| member.dkg_key).collect();
+    let identity = DkgIdentity::from_seed(dkg_seed);
+    let own_place = usize::try_from(context.me).ok().and_then(|me| members.get(me));
+    match own_place == Some(&identity.public()) {
+        true => Ok((members, identity)),
+        false => Err(DkgError::NotMember),
+    }
+}
+
+/// What a member's dealings follow from.
+pub(super) fn dealings_seed(secret: &[u8]) -> [u8; 32] {
+    Sha256::new_with_prefix(b"plumbline/dkg/v1 dealings").chain_update(secret).finalize().into()
+}
+
+fn direct_deal(number: u64, deal: Vec<u8>) -> Direct {
+    match number {
+        0 => Direct::Deal(deal.into()),
+        _ => Direct::RefreshDeal(number, deal.into()),
+    }
+}
+
+fn direct_ack(number: u64, ack: Vec<u8>) -> Direct {
+    match number {
+        0 => Direct::Ack(ack.into()),
+        _ => Direct::RefreshAck(number, ack.into()),
     }
 }
 

@@ -94,8 +94,10 @@ impl DeviceKeys {
         Self { keys, next, touched, pending: Vec::new(), batches: BTreeMap::new(), active: false, journal }
     }
 
-    pub(super) fn set_keys(&mut self, keys: Keys) {
-        self.keys = Some(keys);
+    /// The keys that count from now on. What is in progress begins again with them: partials of two sharings never add up.
+    pub(super) fn set_keys(&mut self, keys: Option<Keys>) {
+        self.keys = keys;
+        self.batches.values_mut().for_each(Batch::forget_partials);
     }
 
     /// What waits on chain, as this node's finalized view has it.

@@ -49,13 +49,26 @@ impl SignOnce {
     ) -> Option<Signed> {
         let scope = &context.term.scope;
         let hash = instance.hash(scope)?;
-        if let Some(partial) = self.signed.get(&hash) {
-            return (partial.statement.value() == digest).then(|| Signed { record: None, partial: partial.clone() });
+        if let Some(kept) = self.signed.get_mut(&hash) {
+            if kept.statement.value() != digest {
+                return None;
+            }
+            // The same digest under a refreshed share: the statement stands, the partial is another.
+            let bytes = Bytes::from(share.sign(&digest.0).signature.to_bytes());
+            let changed = kept.partial != bytes;
+            kept.partial = bytes;
+            let partial = kept.clone();
+            let record = changed.then(|| Record { key: key(hash), value: wire::encode(&partial) });
+            return Some(Signed { record, partial });
         }
         let statement = Statement::sign(scope, &context.key, context.me, instance, Phase::Partial, 0, digest);
         let partial = SignedPartial { statement, partial: Bytes::from(share.sign(&digest.0).signature.to_bytes()) };
         self.signed.insert(hash, partial.clone());
-        let record = Record { key: [PREFIX, hash.as_slice()].concat(), value: wire::encode(&partial) };
+        let record = Record { key: key(hash), value: wire::encode(&partial) };
         Some(Signed { record: Some(record), partial })
     }
+}
+
+fn key(hash: B256) -> Vec<u8> {
+    [PREFIX, hash.as_slice()].concat()
 }

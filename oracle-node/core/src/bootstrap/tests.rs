@@ -2,6 +2,7 @@
 
 mod liars;
 mod net;
+mod refresh;
 
 use minicbor::bytes::ByteVec;
 

@@ -8,6 +8,7 @@ use attest::{EvidenceId, Reception};
 
 use super::items::Reveal;
 use super::{Case, Challenge, Class, Fault, Judge, Judgement, Penalty, Said};
+use crate::endorse;
 use crate::fixed;
 use crate::policy::Policy;
 use crate::reason::Reason;
@@ -107,7 +108,8 @@ fn covers(first_slot: u64, length: u32, slot: u64) -> bool {
 fn heard(case: &Case<'_>) -> BTreeMap<(u64, u64), Vec<Heard>> {
     let mut heard: BTreeMap<(u64, u64), Vec<Heard>> = BTreeMap::new();
     for (device, slot, witnesses) in case.items.all(attest::Class::Witness) {
-        let known = case.devices.get(&device).is_some_and(|record| record.active && record.class == 2);
+        let known = case.devices.get(&device).is_some_and(|record| record.active && record.class == 2)
+            && endorse::shortfall(case, super::COVERAGE, device).is_none();
         // Only a device's first commitment and first reveal of a slot count, forked or not: otherwise it could commit
         // to several guesses and let the right one count.
         let first = witnesses.iter().find(|item| item.in_time > case.faults);

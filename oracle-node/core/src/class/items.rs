@@ -18,6 +18,8 @@ pub enum Said {
     Witness([u8; 32]),
     /// A reveal.
     Reveal(Reveal),
+    /// A maker's certificate.
+    Endorsement(Vec<u8>),
     /// A class that bears on nothing.
     Other,
 }

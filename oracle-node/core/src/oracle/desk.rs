@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aggregator::{Share, Sharing};
 use alloy_primitives::Address;
 use sha2::{Digest, Sha256};
 
@@ -11,6 +10,7 @@ use super::journal::{FAULT, key};
 use crate::beacon::Beacon;
 use crate::effect::{Effect, Record};
 use crate::fault::FaultProof;
+use crate::keyring::Keyring;
 use crate::policy::Policy;
 use crate::qbft;
 use crate::registry::Snapshot;
@@ -29,8 +29,9 @@ pub(super) struct Desk {
     pub(super) policy: Policy,
     pub(super) stream: u32,
     pub(super) behaviour: Behaviour,
-    pub(super) sharing: Arc<Sharing>,
-    pub(super) share: Arc<Share>,
+    pub(super) keys: Keyring,
+    /// First epoch that this member may speak of (`Input::Floor`).
+    pub(super) floor: u64,
 }
 
 /// One step: the facts, what belongs to one epoch, the time, and where effects go.
@@ -68,14 +69,23 @@ impl Desk {
     }
 
     pub(super) fn agreement(&self, epoch: u64, leaders: Vec<u32>) -> qbft::Config {
+        self.agreement_on(self.instance(epoch), leaders)
+    }
+
+    pub(super) fn agreement_on(&self, instance: InstanceId, leaders: Vec<u32>) -> qbft::Config {
         qbft::Config {
             scope: self.term.scope,
             members: self.addresses.clone(),
-            instance: self.instance(epoch),
+            instance,
             me: self.me,
             leaders,
             base_timeout_ms: self.policy.view_timeout_ms,
         }
+    }
+
+    /// Whether this member may sign anything new about an epoch.
+    pub(super) const fn may_speak(&self, epoch: u64) -> bool {
+        epoch >= self.floor
     }
 
     /// Everybody else.

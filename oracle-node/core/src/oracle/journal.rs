@@ -8,6 +8,8 @@
 //! | `sign/`  | own partial with its statement: one digest per instance, for ever | it is broadcast |
 //! | `state/` | Σ *before* the epoch of the instance | anything of that epoch |
 //! | `cert/`  | the certificate | after [`crate::effect::Effect::Certified`] was handed over |
+//! | `head/`  | a certified header and its certificate | the report is handed over |
+//! | `origin/` | the checkpoint that a rotated term began from (instance: its first epoch) | anything of that epoch |
 //! | `fault/` (‖ member u32be ‖ phase ‖ view u32be) | a fault proof | – |
 //!
 //! An empty value means deleted. `sign/` is never deleted.
@@ -25,6 +27,8 @@ pub(super) const SIGN: &[u8] = b"sign/";
 pub(super) const STATE: &[u8] = b"state/";
 pub(super) const CERTIFIED: &[u8] = b"cert/";
 pub(super) const FAULT: &[u8] = b"fault/";
+pub(super) const HEAD: &[u8] = b"head/";
+pub(super) const ORIGIN: &[u8] = b"origin/";
 
 /// Longest record; a state holds a line per lease and device.
 const RECORD_BYTES_MAX: usize = 1 << 28;

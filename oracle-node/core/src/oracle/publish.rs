@@ -40,7 +40,7 @@ fn bundle(round: &Round, ctx: &Ctx<'_>, done: &Reckoned, certified: &Certified) 
         observations: &done.set.observations,
         bodies: &done.bodies,
         beacons: &beacons,
-        sharing: &ctx.desk.sharing,
+        sharing: &ctx.desk.keys.latest().sharing,
         blobs: &round.blobs,
     };
     let left_out = round.statements.values().filter(|statement| !done.set.observations.contains(statement));

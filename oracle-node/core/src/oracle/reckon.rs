@@ -238,7 +238,7 @@ impl Round {
             observations: &set.observations,
             bodies: &bodies,
             beacons: &beacons,
-            sharing: &ctx.desk.sharing,
+            sharing: &ctx.desk.keys.latest().sharing,
             blobs: &self.blobs,
         };
         match report::compute_trusting(&input, &self.verified) {

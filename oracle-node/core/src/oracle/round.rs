@@ -122,14 +122,15 @@ impl Round {
         let Some(state) = ctx.state else { return };
         if self.qbft.is_none() {
             let config = ctx.desk.agreement(self.epoch, ctx.desk.leaders(state, self.epoch));
-            let qbft = Qbft::restore(config, ctx.desk.key.clone(), journal);
+            let mut qbft = Qbft::restore(config, ctx.desk.key.clone(), journal);
+            qbft.silence(!ctx.desk.may_speak(self.epoch));
             self.qbft = Some(qbft);
         }
     }
 
     /// The store's answer to [`Effect::Observe`]: signed once, durable before audible.
     pub(super) fn on_observed(&mut self, ctx: &mut Ctx<'_>, buckets: BTreeMap<u64, Bucket>, receipts_root: [u8; 32]) {
-        if self.own.is_some() || ctx.now < self.opens_at {
+        if self.own.is_some() || ctx.now < self.opens_at || !ctx.desk.may_speak(self.epoch) {
             return;
         }
         let desk = ctx.desk;

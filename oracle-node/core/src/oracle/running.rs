@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use super::ahead::Ahead;
 use super::desk::{Ctx, Desk};
-use super::journal::{self, CERTIFIED, OBSERVATION, STATE};
+use super::journal::{self, CERTIFIED, STATE};
 use super::past::Past;
 use super::round::Round;
+use super::succession::Succession;
 use crate::beacon::Beacon;
 use crate::effect::{Effect, Journal};
+use crate::handover::Start;
+use crate::keyring::Keyring;
 use crate::limits::EPOCHS_AHEAD_MAX;
 use crate::qbft::Qbft;
 use crate::registry::Snapshot;
@@ -21,9 +24,9 @@ const SNAPSHOTS_MAX: u64 = 256;
 /// Longest pause between two questions of a member that is behind, ms.
 const ASK_MAX_MS: u64 = 30_000;
 /// Epochs restored from the journal, and kept for members that are behind (the size of the contract's ring of roots).
-const PAST_MAX: u64 = 64;
+pub(super) const PAST_MAX: u64 = 64;
 /// Decided epochs that wait for their certificate at the most; an older one is given up (others have certified it).
-const UNSEALED_MAX: u64 = 16;
+pub(super) const UNSEALED_MAX: u64 = 16;
 
 /// An oracle of an activated term.
 #[derive(Debug)]
@@ -31,13 +34,14 @@ pub(super) struct Running {
     pub(super) desk: Desk,
     pub(super) beacon: Beacon,
     /// Σ before each epoch that is still of interest; the last is that of the epoch decided next.
-    states: BTreeMap<u64, State>,
-    snapshots: BTreeMap<u64, Snapshot>,
+    pub(super) states: BTreeMap<u64, State>,
+    pub(super) snapshots: BTreeMap<u64, Snapshot>,
     pub(super) rounds: BTreeMap<u64, Round>,
-    past: BTreeMap<u64, Past>,
-    ahead: Ahead,
+    pub(super) succession: Succession,
+    pub(super) past: BTreeMap<u64, Past>,
+    pub(super) ahead: Ahead,
     /// What the process found on disk, until the rounds it is about have been opened.
-    journal: Journal,
+    pub(super) journal: Journal,
     /// Highest epoch that others speak of.
     seen: u64,
     ask_at: u64,
@@ -47,14 +51,17 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(desk: Desk, mut beacon: Beacon, journal: &Journal) -> Self {
+    /// `start` of a term that was rotated to; the committee's first term begins at epoch 0 with the empty state.
+    pub(super) fn new(desk: Desk, mut beacon: Beacon, journal: &Journal, start: Option<Start>) -> Self {
         beacon.restore(journal);
         let scope = desk.term.scope;
         let states = journal::all::<State>(journal, STATE).into_iter();
         let ours = states.filter(|(key, s)| *key == journal::key(STATE, &scope, desk.instance(s.next_epoch)));
         let mut states: BTreeMap<u64, State> = ours.map(|(_, state)| (state.next_epoch, state)).collect();
-        // Σ before epoch 0 is the empty one, and is never written.
-        states.entry(0).or_default();
+        if start.is_none() {
+            // Σ before epoch 0 is the empty one, and is never written.
+            states.entry(0).or_default();
+        }
         let ask_pause = desk.policy.view_timeout_ms;
         let mut running = Self {
             desk,
@@ -62,6 +69,7 @@ impl Running {
             states,
             snapshots: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            succession: Succession::restore(journal, start.as_ref()),
             past: BTreeMap::new(),
             ahead: Ahead::default(),
             journal: journal.clone(),
@@ -72,13 +80,62 @@ impl Running {
             void_slots: Vec::new(),
         };
         running.restore();
+        running.settle_in(start);
         running
+    }
+
+    /// What the process found on disk.
+    pub(super) const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Takes the keys by epoch, after a refresh.
+    pub(super) fn set_keys(&mut self, keys: Keyring) {
+        self.beacon.set_keys(keys.clone());
+        self.desk.keys = keys;
+    }
+
+    /// First epoch that is not certified here.
+    pub(super) fn settled(&self) -> u64 {
+        let open = self.rounds.iter().find(|(_, round)| round.seal.certified().is_none()).map(|(epoch, _)| *epoch);
+        open.unwrap_or_else(|| self.next_epoch()).min(self.next_epoch())
+    }
+
+    /// Whether Σ before the first epoch is not known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// Takes Σ before an epoch: that of the first one.
+    pub(super) fn begin_from(&mut self, epoch: u64, state: State) {
+        self.states.insert(epoch, state);
+    }
+
+    /// Σ after an epoch, while it is kept.
+    pub(super) fn state_after(&self, epoch: u64) -> Option<&State> {
+        self.states.get(&epoch.checked_add(1)?)
+    }
+
+    /// Every Σ that is kept, ascending.
+    pub(super) fn known_states(&self) -> impl Iterator<Item = &State> {
+        self.states.values()
+    }
+
+    /// Epochs that may have been decided and are remembered.
+    pub(super) fn past_epochs(&self) -> core::ops::Range<u64> {
+        let next = self.next_epoch();
+        next.saturating_sub(PAST_MAX).max(self.succession.first)..next
+    }
+
+    /// Forgets rounds that are another term's.
+    pub(super) fn drop_rounds_from(&mut self, epoch: u64) {
+        drop(self.rounds.split_off(&epoch));
+        self.seen = self.seen.min(epoch.saturating_sub(1));
     }
 
     /// Decisions of the journal: kept to answer with, and to be sealed where no certificate is known yet.
     fn restore(&mut self) {
-        let next = self.next_epoch();
-        for epoch in next.saturating_sub(PAST_MAX)..next {
+        for epoch in self.past_epochs() {
             let config = self.desk.agreement(epoch, (0..self.desk.term.n()).collect());
             let Some(decided) = Qbft::restore(config, self.desk.key.clone(), &self.journal).decided_proof() else {
                 continue;
@@ -96,7 +153,7 @@ impl Running {
 
     /// The epoch that is decided next.
     pub(super) fn next_epoch(&self) -> u64 {
-        self.states.last_key_value().map_or(0, |(epoch, _)| *epoch)
+        self.states.last_key_value().map_or(self.succession.first, |(epoch, _)| *epoch)
     }
 
     /// Whether others are known to be ahead.
@@ -108,6 +165,14 @@ impl Running {
         let next = self.next_epoch();
         if epoch.saturating_add(UNSEALED_MAX) >= next && epoch <= next.saturating_add(SNAPSHOTS_MAX) {
             self.snapshots.insert(epoch, snapshot);
+        }
+    }
+
+    /// From which epoch on this member may sign anything new.
+    pub(super) fn set_floor(&mut self, from_epoch: u64) {
+        self.desk.floor = from_epoch;
+        for (epoch, round) in &mut self.rounds {
+            round.qbft.iter_mut().for_each(|qbft| qbft.silence(*epoch < from_epoch));
         }
     }
 
@@ -131,6 +196,7 @@ impl Running {
                 out.extend(self.beacon.on_partial(now, from, *member, *slot, partial));
             }
             Message::Beacon(slot, certificate) => out.extend(self.beacon.on_certificate(now, *slot, certificate)),
+            _ if self.on_succession(now, from, message, out) => {}
             _ => {
                 if let Some(instance) = super::instance_of(message).filter(|i| *i == self.desk.instance(i.epoch)) {
                     self.on_epoch_message(now, from, instance, message, bytes, out);
@@ -149,6 +215,9 @@ impl Running {
         out: &mut Vec<Effect>,
     ) {
         let (epoch, next) = (instance.epoch, self.next_epoch());
+        if epoch < self.succession.first || epoch >= self.succession.until() {
+            return;
+        }
         // Nobody can honestly speak of an epoch that has not ended, a clock's error aside.
         if self.desk.opens_at(epoch) <= now.saturating_add(self.desk.term.epoch_ms) {
             self.seen = self.seen.max(epoch);
@@ -178,6 +247,9 @@ impl Running {
         if epoch < next {
             self.answer(now, epoch, message, out);
         }
+        if epoch == self.succession.first && matches!(message, Message::Status(_)) {
+            self.answer_origin(now, out);
+        }
     }
 
     /// Tells a member that asks about a decided epoch, or shows that it missed its end, what became of it.
@@ -200,6 +272,7 @@ impl Running {
         if self.beacon.next_wakeup().is_some_and(|at| at <= now) {
             out.extend(self.beacon.on_tick(now));
         }
+        self.inherit(now, out);
         loop {
             let next = self.next_epoch();
             self.open_rounds(next, now, out);
@@ -212,11 +285,12 @@ impl Running {
                 break;
             }
         }
+        self.hand_over(now, out);
         self.ask(now, out);
     }
 
     fn open_rounds(&mut self, next: u64, now: u64, out: &mut Vec<Effect>) {
-        for epoch in next..=next.saturating_add(EPOCHS_AHEAD_MAX) {
+        for epoch in next..next.saturating_add(EPOCHS_AHEAD_MAX + 1).min(self.succession.until()) {
             let (desk, journal) = (&self.desk, &self.journal);
             self.rounds.entry(epoch).or_insert_with(|| Round::new(desk, epoch, journal));
         }
@@ -264,48 +338,11 @@ impl Running {
         if let Some(past) = self.past.get_mut(&epoch) {
             past.certified = Some(certified.clone());
         }
+        let header = self.rounds.get(&epoch).and_then(Round::outcome).map(|done| done.outcome.header.clone());
+        if let Some(header) = header {
+            self.keep_head(&header, certified.certificate, out);
+        }
         self.with(epoch, now, out, |round, ctx| super::publish::publish(round, ctx, &certified));
-    }
-
-    /// Drops what no later epoch needs, here and in the journal.
-    fn prune(&mut self, out: &mut Vec<Effect>) {
-        let next = self.next_epoch();
-        let keep = self.desk.policy.late_epochs.min(6).saturating_add(2);
-        let unsealed = self.rounds.range(next.saturating_sub(UNSEALED_MAX)..next);
-        let unsealed = unsealed.filter(|(_, round)| round.seal.certified().is_none()).map(|(epoch, _)| *epoch).next();
-        let oldest = next.saturating_sub(keep).min(unsealed.unwrap_or(u64::MAX));
-        let scope = self.desk.term.scope;
-        let later = self.rounds.split_off(&oldest);
-        for (epoch, round) in core::mem::replace(&mut self.rounds, later) {
-            let instance = self.desk.instance(epoch);
-            let kept = decided_key(&scope, instance);
-            let keys = round.keys.into_iter().filter(|key| *key != kept);
-            let keys = keys.chain([journal::key(OBSERVATION, &scope, instance)]);
-            out.extend(keys.map(|key| Effect::Persist(journal::tombstone(key))));
-        }
-        let later = self.states.split_off(&oldest);
-        for epoch in core::mem::replace(&mut self.states, later).into_keys() {
-            out.push(Effect::Persist(journal::tombstone(journal::key(STATE, &scope, self.desk.instance(epoch)))));
-        }
-        let later = self.past.split_off(&next.saturating_sub(PAST_MAX));
-        for epoch in core::mem::replace(&mut self.past, later).into_keys() {
-            let instance = self.desk.instance(epoch);
-            let keys = [decided_key(&scope, instance), journal::key(CERTIFIED, &scope, instance)];
-            out.extend(keys.map(|key| Effect::Persist(journal::tombstone(key))));
-        }
-        self.snapshots = self.snapshots.split_off(&oldest);
-        self.ahead.prune(next);
-        // After a few epochs nothing of the old process is left to restore.
-        if self.rounds.first_key_value().is_some_and(|(_, round)| round.qbft.is_some()) && next > self.restored_until()
-        {
-            self.journal.clear();
-        }
-    }
-
-    /// The last epoch that the journal of the process's start may speak of.
-    fn restored_until(&self) -> u64 {
-        let last = |tag| journal::all::<State>(&self.journal, tag).into_iter().map(|(_, s)| s.next_epoch).max();
-        last(STATE).unwrap_or(0).saturating_add(EPOCHS_AHEAD_MAX)
     }
 
     /// Asks for the next decision while others are known to be ahead.
@@ -322,11 +359,6 @@ impl Running {
     pub(super) fn next_wakeup(&self) -> Option<u64> {
         let ask = self.behind().then(|| self.ask_at.max(self.desk.opens_at(self.next_epoch())));
         let rounds = self.rounds.values().filter_map(Round::next_wakeup);
-        rounds.chain(ask).chain(self.beacon.next_wakeup()).min()
+        rounds.chain(ask).chain(self.beacon.next_wakeup()).chain(self.succession_wakeup()).min()
     }
-}
-
-/// Where the agreement keeps a decision: the one record that outlives its round.
-fn decided_key(scope: &crate::typed::Scope, instance: InstanceId) -> Vec<u8> {
-    crate::qbft::decided_key(scope, instance).unwrap_or_default()
 }

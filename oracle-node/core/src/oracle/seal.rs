@@ -10,8 +10,9 @@ use super::desk::Ctx;
 use super::journal::{self, CERTIFIED, SIGN};
 use crate::effect::{Effect, Journal};
 use crate::fault::FaultProof;
+use crate::keyring::Span;
 use crate::partials::Partials;
-use crate::typed::Phase;
+use crate::typed::{Kind, Phase};
 use crate::wire::{Bytes, Certified, Hash, InstanceId, Message, SignedPartial, Statement};
 
 /// The certificate of one instance, in the making.
@@ -21,6 +22,8 @@ pub(super) struct Seal {
     own: Option<SignedPartial>,
     digest: Option<B256>,
     partials: Partials,
+    /// First epoch of the keys that the partials are of.
+    span_from: Option<u64>,
     /// By member, what each peer first handed over in its name: a relay may have swapped the partial.
     said: BTreeMap<u32, BTreeMap<u32, SignedPartial>>,
     certified: Option<Certified>,
@@ -40,6 +43,7 @@ impl Seal {
             own: journal::load(journal, SIGN, scope, instance),
             digest: None,
             partials: Partials::default(),
+            span_from: None,
             said: BTreeMap::new(),
             handed_over: certified.is_some(),
             certified,
@@ -72,13 +76,8 @@ impl Seal {
                 let text = format!("another digest than {digest} was signed for epoch {}", self.instance.epoch);
                 ctx.note("sign_once_refused", format!("{text}; this member signs nothing"));
             }
-            Some(_) => {}
-            None => self.sign_first(ctx, digest),
-        }
-        if let Some(own) = self.own.clone().filter(|own| own.statement.value() == digest) {
-            let partial = ctx.desk.share.sign(&digest.0);
-            self.partials.set_own(partial);
-            ctx.out.push(Effect::Broadcast(Message::Partial(own).encode()));
+            None if !ctx.desk.may_speak(self.instance.epoch) => {}
+            _ => self.sign_own(ctx, digest),
         }
         self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms);
         for (from, early) in core::mem::take(&mut self.said).into_values().flatten() {
@@ -90,14 +89,45 @@ impl Seal {
         self.recover(ctx);
     }
 
-    fn sign_first(&mut self, ctx: &mut Ctx<'_>, digest: B256) {
-        let desk = ctx.desk;
+    /// The keys that count for the instance: a report's by its epoch, others' by the clock.
+    fn span<'a>(&self, ctx: &Ctx<'a>) -> &'a Span {
+        let by_clock = || ctx.desk.term.epoch_at(ctx.now).unwrap_or(0);
+        let report = self.instance.kind() == Some(Kind::Report);
+        ctx.desk.keys.at(if report { self.instance.epoch } else { by_clock() })
+    }
+
+    /// Signs with the share that counts, and says so. The statement over the digest is made once, for ever; only the
+    /// partial beside it follows a refresh of the share. Without a share there is nothing to say.
+    fn sign_own(&mut self, ctx: &mut Ctx<'_>, digest: B256) {
+        let (desk, span) = (ctx.desk, self.span(ctx));
+        self.span_from = Some(span.from_epoch);
+        let Some(share) = &span.share else { return };
         let scope = &desk.term.scope;
-        let statement = Statement::sign(scope, &desk.key, desk.me, self.instance, Phase::Partial, 0, digest);
-        let partial = Bytes::from(desk.share.sign(&digest.0).signature.to_bytes());
+        let signed = share.sign(&digest.0);
+        let partial = Bytes::from(signed.signature.to_bytes());
+        let statement = self.own.as_ref().map(|own| own.statement.clone());
+        let statement = statement
+            .unwrap_or_else(|| Statement::sign(scope, &desk.key, desk.me, self.instance, Phase::Partial, 0, digest));
         let own = SignedPartial { statement, partial };
-        ctx.out.push(Effect::Persist(journal::record(SIGN, scope, self.instance, &own)));
+        if self.own.as_ref() != Some(&own) {
+            ctx.out.push(Effect::Persist(journal::record(SIGN, scope, self.instance, &own)));
+        }
+        self.partials.set_own(signed);
+        ctx.out.push(Effect::Broadcast(Message::Partial(own.clone()).encode()));
         self.own = Some(own);
+    }
+
+    /// Begins again when a refresh put other shares in force meanwhile: partials of two sharings never add up.
+    fn follow_keys(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(digest) = self.digest.filter(|_| self.certified.is_none()) else { return };
+        if self.span_from.is_none_or(|from| from == self.span(ctx).from_epoch) {
+            return;
+        }
+        self.partials = Partials::default();
+        self.span_from = Some(self.span(ctx).from_epoch);
+        if self.own.as_ref().is_some_and(|own| own.statement.value() == digest) {
+            self.sign_own(ctx, digest);
+        }
     }
 
     /// Takes a member's partial from the hands of `from`; one that comes before the decision waits.
@@ -128,7 +158,8 @@ impl Seal {
 
     fn take(&mut self, ctx: &mut Ctx<'_>, from: u32, signed: &SignedPartial) {
         let Some(digest) = self.digest.filter(|digest| *digest == signed.statement.value()) else { return };
-        let refused = self.partials.add(&ctx.desk.sharing, &digest.0, from, signed.statement.member, &signed.partial);
+        let refused =
+            self.partials.add(&self.span(ctx).sharing, &digest.0, from, signed.statement.member, &signed.partial);
         if let Some(member) = refused {
             self.blame(ctx, &[member]);
         }
@@ -140,8 +171,9 @@ impl Seal {
     }
 
     fn recover(&mut self, ctx: &mut Ctx<'_>) {
+        self.follow_keys(ctx);
         let Some(digest) = self.digest.filter(|_| self.certified.is_none()) else { return };
-        let (certificate, culprits) = self.partials.recover(&ctx.desk.sharing, &digest.0);
+        let (certificate, culprits) = self.partials.recover(&self.span(ctx).sharing, &digest.0);
         if !culprits.is_empty() {
             self.blame(ctx, &culprits);
         }
@@ -165,7 +197,7 @@ impl Seal {
             return false;
         }
         let signature = Signature::from_bytes(&certified.certificate);
-        let group = &ctx.desk.sharing.group;
+        let group = ctx.desk.keys.group();
         if !signature.is_ok_and(|signature| group.verify(&certified.digest, &signature).is_ok()) {
             return false;
         }
@@ -203,6 +235,7 @@ impl Seal {
             return;
         }
         self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms.max(1));
+        self.follow_keys(ctx);
         let own = self.own.as_ref().filter(|own| Some(own.statement.value()) == self.digest);
         if let Some(own) = own {
             ctx.out.push(Effect::Broadcast(Message::Partial(own.clone()).encode()));

@@ -31,6 +31,18 @@ pub struct Status {
     pub void_slots: Vec<u64>,
     /// Whether other members are known to be ahead.
     pub behind: bool,
+    /// First epoch of the term.
+    pub first_epoch: u64,
+    /// First epoch that is not the term's any more; `None` while no rotation is final on the chain.
+    pub until_epoch: Option<u64>,
+    /// The term that this one is about to hand over to.
+    pub successor: Option<u64>,
+    /// Whether that term's key is known here.
+    pub successor_key: bool,
+    /// First epoch of the rotation that was decided last.
+    pub planned_epoch: Option<u64>,
+    /// Whether the state to begin from is still fetched.
+    pub inheriting: bool,
     /// Messages refused because they do not decode.
     pub malformed: u64,
 }

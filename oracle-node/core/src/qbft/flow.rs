@@ -39,6 +39,9 @@ impl Qbft {
     /// View 1 needs no reason; a later one needs n−f round changes, and the highest prepared value among them binds.
     fn is_justified(&mut self, proposal: &Proposal) -> bool {
         let (view, reasons) = (proposal.statement.view, &proposal.justification);
+        if self.rules.trust_proposals {
+            return true;
+        }
         if view == 1 {
             return reasons.is_empty();
         }
@@ -177,12 +180,15 @@ impl Qbft {
 
     fn try_commit(&mut self, out: &mut Vec<Action>) {
         let view = self.view;
-        if self.mine.contains_key(&(Phase::Commit as u8, view)) {
+        if self.silent || self.mine.contains_key(&(Phase::Commit as u8, view)) {
             return;
         }
         let Some(value) = self.proposed(out) else { return };
         let Some(prepares) = self.votes_for(view, Phase::Prepare, value) else { return };
         let content = self.pool.valid(value).unwrap_or_default().to_vec();
+        if self.rules.sign_prepared {
+            out.push(Action::Decided { value, content: content.clone() });
+        }
         let prepared = Prepared { proof: PreparedProof { view, value: wire_hash(value), prepares }, content };
         out.push(Action::Persist(self.prepared_record(&prepared)));
         self.prepared = Some(prepared);

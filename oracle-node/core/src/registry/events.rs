@@ -13,6 +13,10 @@ mod sol_events {
         #[derive(Debug)]
         event TermActivated(uint64 indexed committee, uint64 indexed term, bytes groupKey, bytes32 shareRoot, uint64 genesis);
         #[derive(Debug)]
+        event TermRotated(uint64 indexed committee, uint64 indexed newTerm, uint64 fromEpoch, bytes32 baseHeader);
+        #[derive(Debug)]
+        event RotatedByGovernance(uint64 indexed committee, uint64 indexed newTerm);
+        #[derive(Debug)]
         event DeviceRegistered(uint256 indexed tokenId, address indexed owner, uint8 alg, bytes publicKey, bytes proof, bytes32 locationCommitment, uint8 class);
         #[derive(Debug)]
         event DeviceKeyActivated(uint256 indexed tokenId, bytes32 thumbprint);
@@ -36,7 +40,8 @@ mod sol_events {
 }
 pub use sol_events::{
     DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed, LeaseOpened,
-    MemberRegistered, ReportPosted, SharesRefreshed, TermActivated, TermConfigured, Transfer,
+    MemberRegistered, ReportPosted, RotatedByGovernance, SharesRefreshed, TermActivated, TermConfigured, TermRotated,
+    Transfer,
 };
 
 /// One log as a chain client gives it.

@@ -1,5 +1,6 @@
-//! Folding contract events into what the committee knows: terms, keys, devices, leases, posted reports.
-//! A log that does not decode changes nothing and is counted: one odd log must not stop a committee.
+//! Folding contract events into what the committee knows: keys, devices, leases, posted reports.
+//! A log that does not decode changes nothing and is counted: one odd log must not stop a committee. Leaves out: terms
+//! and their keys (`terms`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +9,11 @@ use alloy_sol_types::SolEvent;
 
 use super::events::{
     Contracts, DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed,
-    LeaseOpened, MemberRegistered, RawLog, ReportPosted, SharesRefreshed, TermActivated, TermConfigured, Transfer,
+    LeaseOpened, MemberRegistered, RawLog, ReportPosted, Transfer,
 };
 use super::keys::{Kids, claim_holds, proven_on_chain};
+use super::terms::Terms;
 use super::{Block, DeviceRecord, LeaseRecord, Snapshot};
-use crate::term::{Member, Term};
-use crate::typed::Scope;
 
 /// A member as it registered itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +26,6 @@ pub struct Registration {
     pub receipt_key: [u8; 32],
     /// Where peers reach it (multiaddr text).
     pub endpoint: String,
-}
-
-/// A group key in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activated {
-    /// 256 bytes, EIP-2537.
-    pub group_key: Vec<u8>,
-    /// Root of the public shares.
-    pub share_root: B256,
-    /// Start of epoch 0, unix seconds.
-    pub genesis: u64,
 }
 
 /// A report that the hub holds.
@@ -52,24 +41,13 @@ pub struct Posted {
     pub block: u64,
 }
 
-/// A configured term: what the event says, and its activation once that came.
-#[derive(Clone, Debug)]
-struct Configured {
-    config_digest: B256,
-    members: Vec<Member>,
-    policy_hash: B256,
-    epoch_ms: u64,
-    slot_ms: u64,
-    activated: Option<Activated>,
-}
-
 /// The chain's state as far as the committee needs it.
 #[derive(Clone, Debug)]
 pub struct Registry {
     contracts: Contracts,
     block: Block,
     members: BTreeMap<(u64, Address), Registration>,
-    terms: BTreeMap<(u64, u64), Configured>,
+    terms: Terms,
     devices: BTreeMap<u64, DeviceRecord>,
     /// Owner at registration, whom the key's claim names.
     claimed_by: BTreeMap<u64, Address>,
@@ -82,7 +60,7 @@ pub struct Registry {
 }
 
 /// A log that is no event of ours, or one with impossible contents.
-struct Odd;
+pub(super) struct Odd;
 
 impl From<alloy_sol_types::Error> for Odd {
     fn from(_: alloy_sol_types::Error) -> Self {
@@ -94,7 +72,7 @@ fn token(id: U256) -> Result<u64, Odd> {
     u64::try_from(id).map_err(|_| Odd)
 }
 
-fn read<E: SolEvent>(log: &RawLog) -> Result<E, Odd> {
+pub(super) fn read<E: SolEvent>(log: &RawLog) -> Result<E, Odd> {
     Ok(E::decode_raw_log_validate(log.topics.iter().copied(), &log.data)?)
 }
 
@@ -106,7 +84,7 @@ impl Registry {
             contracts,
             block: Block { number: 0, hash: B256::ZERO, timestamp: 0 },
             members: BTreeMap::new(),
-            terms: BTreeMap::new(),
+            terms: Terms::default(),
             devices: BTreeMap::new(),
             claimed_by: BTreeMap::new(),
             revoked: BTreeSet::new(),
@@ -146,23 +124,7 @@ impl Registry {
                 };
                 self.members.insert((event.committee, event.member), registration);
             }
-            Some(&TermConfigured::SIGNATURE_HASH) => {
-                let event: TermConfigured = read(log)?;
-                let configured = configured(&event)?;
-                self.terms.insert((event.committee, event.term), configured);
-            }
-            Some(&TermActivated::SIGNATURE_HASH) => {
-                let event: TermActivated = read(log)?;
-                let term = self.terms.get_mut(&(event.committee, event.term)).ok_or(Odd)?;
-                let group_key = event.groupKey.to_vec();
-                term.activated = Some(Activated { group_key, share_root: event.shareRoot, genesis: event.genesis });
-            }
-            Some(&SharesRefreshed::SIGNATURE_HASH) => {
-                let event: SharesRefreshed = read(log)?;
-                let term = self.terms.get_mut(&(event.committee, event.term)).ok_or(Odd)?;
-                term.activated.as_mut().ok_or(Odd)?.share_root = event.shareRoot;
-            }
-            _ => {}
+            _ => self.terms.apply(self.block.timestamp, log)?,
         }
         Ok(())
     }
@@ -293,31 +255,9 @@ impl Registry {
         &self.leases
     }
 
-    /// A configured term; its genesis is known once it is activated.
-    #[must_use]
-    pub fn term(&self, chain_id: u64, committee: u64, term: u64) -> Option<Term> {
-        let configured = self.terms.get(&(committee, term))?;
-        let genesis = configured.activated.as_ref().map(|activated| activated.genesis);
-        Some(Term {
-            scope: Scope {
-                chain_id,
-                registry: self.contracts.registry,
-                committee,
-                term,
-                config_digest: configured.config_digest,
-            },
-            members: configured.members.clone(),
-            policy_hash: configured.policy_hash,
-            epoch_ms: configured.epoch_ms,
-            slot_ms: configured.slot_ms,
-            genesis_ms: genesis.and_then(|seconds| seconds.checked_mul(1_000)),
-        })
-    }
-
-    /// The group key in force for a term, once activated.
-    #[must_use]
-    pub fn activation(&self, committee: u64, term: u64) -> Option<&Activated> {
-        self.terms.get(&(committee, term))?.activated.as_ref()
+    /// What is known of terms.
+    pub(super) const fn terms_known(&self) -> &Terms {
+        &self.terms
     }
 
     /// What a member registered.
@@ -345,31 +285,6 @@ impl Registry {
         });
         proven.map(|(token, device)| (*token, device.key.thumbprint())).collect()
     }
-}
-
-fn configured(event: &TermConfigured) -> Result<Configured, Odd> {
-    let count = event.members.len();
-    // What no member can work under is `Term::check`'s to say; here only what cannot be read is refused.
-    if count == 0 || event.peerKeys.len() != count || event.dkgKeys.len() != count {
-        return Err(Odd);
-    }
-    if event.epochSeconds == 0 || event.slotMs == 0 {
-        return Err(Odd);
-    }
-    let keys = event.peerKeys.iter().zip(&event.dkgKeys);
-    let members = event.members.iter().zip(keys).map(|(address, (peer, dkg))| Member {
-        address: *address,
-        peer_key: peer.0,
-        dkg_key: dkg.0,
-    });
-    Ok(Configured {
-        config_digest: event.configDigest,
-        members: members.collect(),
-        policy_hash: event.policyHash,
-        epoch_ms: event.epochSeconds.checked_mul(1_000).ok_or(Odd)?,
-        slot_ms: event.slotMs,
-        activated: None,
-    })
 }
 
 fn key(alg: u8, bytes: &[u8]) -> Result<attest::PublicKey, Odd> {

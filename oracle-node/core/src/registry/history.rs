@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Block, Contracts, RawLog, Registry, Snapshot};
+use crate::handover::Start;
 use crate::term::Term;
 
-/// A fold that remembers the snapshots of one term's epochs.
+/// A fold that remembers the snapshots of a committee's epochs, whichever term they belong to.
 #[derive(Clone, Debug)]
 pub struct History {
     registry: Registry,
@@ -57,7 +58,7 @@ impl History {
     /// Applies the next finalized block; gives the epochs whose snapshots became known by it.
     pub fn apply(&mut self, block: Block, logs: &[RawLog]) -> core::ops::Range<u64> {
         let from = self.next;
-        if let Some(term) = self.term().filter(|term| term.genesis_ms.is_some()) {
+        if let Some(term) = self.clock() {
             self.fix(&term, block.timestamp);
             self.registry.apply(block, logs);
             return from..self.next;
@@ -65,7 +66,7 @@ impl History {
         let ours = logs.iter().filter(|log| self.registry.contracts().contains(&log.address)).cloned();
         self.early.push((block, ours.collect()));
         self.registry.apply(block, logs);
-        if let Some(term) = self.term().filter(|term| term.genesis_ms.is_some()) {
+        if let Some(term) = self.clock() {
             self.fix_early(&term);
         }
         from..self.next
@@ -109,6 +110,27 @@ impl History {
     #[must_use]
     pub fn term(&self) -> Option<Term> {
         self.registry.term(self.chain_id, self.committee, self.term)
+    }
+
+    /// The committee's genesis and epoch length, which all its terms share: those of whichever is in force.
+    fn clock(&self) -> Option<Term> {
+        let active = self.registry.active_term(self.committee)?;
+        self.registry.term(self.chain_id, self.committee, active).filter(|term| term.genesis_ms.is_some())
+    }
+
+    /// The term in force in an epoch; `None` before the first activation.
+    #[must_use]
+    pub fn term_of(&self, epoch: u64) -> Option<Term> {
+        let term = self.registry.term_in_force(self.committee, epoch)?;
+        self.registry.term(self.chain_id, self.committee, term)
+    }
+
+    /// How the term in force in an epoch began, if that is the term's first epoch and it followed another.
+    #[must_use]
+    pub fn start_at(&self, epoch: u64) -> Option<Start> {
+        let term = self.registry.term_in_force(self.committee, epoch)?;
+        let start = self.registry.start(self.chain_id, self.committee, term)?;
+        (start.from_epoch == epoch).then_some(start)
     }
 
     /// The snapshot of an epoch, once known and unless skipped.

@@ -215,3 +215,54 @@ fn a_block_from_the_far_future_is_applied_at_once() {
     assert_eq!(history.take_snapshot(1 << 40).unwrap().block.number, 3);
     assert!(history.snapshot(1 << 40).is_none() && history.snapshot((1 << 40) + 1).is_some());
 }
+
+#[test]
+fn refreshed_shares_count_from_the_first_epoch_whose_snapshot_holds_them() {
+    let registry = contracts().registry;
+    let root = |byte: u8| B256::repeat_byte(byte);
+    let refreshed = |byte: u8| super::events::SharesRefreshed { committee: 1, term: 1, shareRoot: root(byte) };
+    let mut fold = Registry::new(contracts());
+    assert!(fold.share_roots(1, 1, 4_000).is_empty());
+    fold.apply(block(1, 900), &[log(registry, &configured()), log(registry, &activated(1_000))]);
+    assert_eq!(fold.share_roots(1, 1, 4_000), [(root(8), 0)]);
+    // Epochs of 10 s from 1,000 s on, L = 4 s: the snapshot of epoch e holds blocks up to 996 + 10 e.
+    for (number, (timestamp, from_epoch)) in
+        (12u8..).zip([(990, 0), (996, 0), (997, 1), (1_006, 1), (1_007, 2), (1_096, 10), (1_097, 11)])
+    {
+        fold.apply(block(number.into(), timestamp), &[log(registry, &refreshed(number))]);
+        assert_eq!(fold.share_roots(1, 1, 4_000).last(), Some(&(root(number), from_epoch)), "at {timestamp}");
+    }
+    assert_eq!(fold.share_roots(1, 1, 4_000).len(), 8);
+    assert_eq!(fold.activation(1, 1).map(|active| active.share_root), Some(root(18)), "the newest");
+    assert_eq!(fold.malformed(), 0);
+}
+
+#[test]
+fn terms_follow_each_other_and_share_one_clock() {
+    let registry = contracts().registry;
+    let mut history = History::new(contracts(), CHAIN, 1, 2, 4_000);
+    let second = TermConfigured { term: 2, configDigest: B256::repeat_byte(15), ..configured() };
+    history.apply(block(1, 40), &[log(registry, &configured()), log(registry, &second)]);
+    assert_eq!((history.registry().active_term(1), history.registry().term_in_force(1, 0)), (None, None));
+    history.apply(block(2, 50), &[log(registry, &activated(100))]);
+    assert_eq!(history.registry().rotated(1, 1), None, "a first term follows nothing");
+    // A term that only listens until it is rotated to has the snapshots of every epoch, too.
+    assert_eq!(history.apply(block(3, 107), &[]), 0..2, "epochs 0 and 1 are cut off 4 s before they start");
+    let key = TermActivated { term: 2, groupKey: vec![8; 256].into(), ..activated(100) };
+    let rotated = TermRotated { committee: 1, newTerm: 2, fromEpoch: 5, baseHeader: B256::repeat_byte(3) };
+    history.apply(block(4, 120), &[log(registry, &key), log(registry, &rotated)]);
+    let fold = history.registry();
+    assert_eq!([0, 4, 5, 99].map(|epoch| fold.term_in_force(1, epoch)), [Some(1), Some(1), Some(2), Some(2)]);
+    assert_eq!(history.term_of(5).map(|term| (term.scope.term, term.genesis_ms)), Some((2, Some(100_000))));
+    assert!(history.start_at(4).is_none() && history.start_at(6).is_none());
+    let start = history.start_at(5).expect("the second term begins");
+    assert_eq!((start.from_epoch, start.base, start.forced), (5, B256::repeat_byte(3), false));
+    assert_eq!((start.previous.scope.term, start.previous_key), (1, vec![7; 256]));
+    let forced = RotatedByGovernance { committee: 1, newTerm: 2 };
+    history.apply(block(5, 121), &[log(registry, &forced)]);
+    assert!(history.start_at(5).is_some_and(|start| start.forced));
+    // What speaks of terms that nobody knows changes nothing and is counted.
+    let (odd, stray) = (TermRotated { newTerm: 9, ..rotated }, RotatedByGovernance { committee: 1, newTerm: 1 });
+    history.apply(block(6, 122), &[log(registry, &odd), log(registry, &stray)]);
+    assert_eq!((history.registry().malformed(), history.registry().active_term(1)), (2, Some(2)));
+}

@@ -13,7 +13,7 @@ use super::{EpochInput, ReportError};
 use crate::class::{self, Challenge, Item, Items, Reveal, Said};
 use crate::effect::Content;
 use crate::state::{Chain, DeviceState};
-use crate::{ingest, limits, verify};
+use crate::{endorse, ingest, limits, verify};
 
 /// Verified items, and the ids that were read for them.
 pub(super) struct Evidence {
@@ -91,8 +91,10 @@ fn bearing(
                 continue;
             }
             let bears = |(kind, slot, ..): &Listing| {
-                Class::from_u8(*kind)
-                    .is_some_and(|kind| class.wants(kind, here.contains(&(*device, *slot)), anywhere.contains(slot)))
+                Class::from_u8(*kind).is_some_and(|kind| {
+                    let asked = kind == Class::Endorsement && input.policy.endorsements.asks(class.number());
+                    asked || class.wants(kind, here.contains(&(*device, *slot)), anywhere.contains(slot))
+                })
             };
             let counting = listed.items.iter().filter(|(listing, count)| count.in_time > faults && bears(listing));
             bearing.insert(*device, counting.map(|(listing, _)| *listing).collect());
@@ -184,15 +186,16 @@ fn parse<'a>(
     }
     let said = match &claims.body {
         Body::Boot(boot) => Said::Boot(boot.location),
-        Body::Commitment { first_slot, length, anchor, .. } => Said::Commitment(*first_slot, *length, *anchor),
-        Body::Answer { lease, .. } => Said::Answer(*lease, claims.nonce.unwrap_or_default()),
-        Body::Witness { commitment, .. } => Said::Witness(*commitment),
+        Body::Commitment(made) => Said::Commitment(made.first_slot, made.length, made.anchor),
+        Body::Answer(answer) => Said::Answer(answer.lease, claims.nonce.unwrap_or_default()),
+        Body::Witness(witness) => Said::Witness(witness.commitment),
         Body::Reveal(reveal) => Said::Reveal(Reveal {
             secret: reveal.secret,
             salt: reveal.salt,
             receptions: reveal.receptions.iter().collect(),
         }),
-        Body::Telemetry(_) | Body::Heartbeat => Said::Other,
+        Body::Endorsement(body) => Said::Endorsement(body.certificate().to_vec()),
+        _ => Said::Other,
     };
     Ok((class, envelope, ingest::slot_of(&claims.body), said))
 }
@@ -232,6 +235,14 @@ pub(super) fn places(input: &EpochInput<'_>, tally: &Tally, items: &Items) -> Pl
             add_chain(&mut of(&mut devices, device).chains, chain);
         }
     }
+    for (device, _, endorsements) in items.all(Class::Endorsement) {
+        let Some(record) = input.snapshot.devices.get(&device) else { continue };
+        for item in endorsements {
+            let Some(Said::Endorsement(certificate)) = item.counts(faults) else { continue };
+            let state = of(&mut devices, device);
+            state.endorsed = endorse::learn(input.policy, &record.key, state.endorsed, certificate);
+        }
+    }
     retire_chains(input, &mut devices);
     Places { devices, misplaced }
 }
@@ -256,5 +267,7 @@ fn retire_chains(input: &EpochInput<'_>, devices: &mut BTreeMap<u64, DeviceState
     for state in devices.values_mut() {
         state.chains.retain(|chain| chain.first_slot.saturating_add(u64::from(chain.length)) > first);
     }
-    devices.retain(|_, state| state.messages > 0 || state.location.is_some() || !state.chains.is_empty());
+    devices.retain(|_, state| {
+        state.messages > 0 || state.location.is_some() || !state.chains.is_empty() || state.endorsed.is_some()
+    });
 }

@@ -31,6 +31,8 @@ pub fn void_slots<'a>(
     bodies: impl Iterator<Item = &'a Body>,
 ) -> BTreeMap<u64, u32> {
     let bodies: Vec<&Body> = bodies.collect();
+    #[cfg(feature = "planted-faults")]
+    let bodies = bodies.get(..crate::planted::median_of(bodies.len(), term.f())).unwrap_or_default().to_vec();
     let medians = beacon_range(term, policy, epoch).map(|slot| (slot, median(&bodies, slot)));
     medians.filter(|(_, median)| u64::from(*median) > policy.void_bound_ms).collect()
 }

@@ -28,5 +28,6 @@ pub(crate) fn policy() -> Policy {
             max_distance_m: 100_000,
             min_witnesses: 1,
         },
+        endorsements: Default::default(),
     }
 }

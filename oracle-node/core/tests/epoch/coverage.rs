@@ -1,6 +1,6 @@
 //! Coverage leases: an honest round, and one test per way to fail or to cheat.
 
-use attest::{Body as Said, Reception, RevealBody, challenge};
+use attest::{Body as Said, Reception, RevealBody, WitnessBody, challenge};
 use oracle_core::class;
 use oracle_core::reason::Reason;
 use oracle_core::report::{Outcome, Verdict};
@@ -54,11 +54,11 @@ fn play(world: &mut World, slot: u64, round: Round) {
         let receptions = attest::Receptions::from_slice(&heard);
         let at = if round.late_witness { 3_001 } else { 1_000 };
         if round.two_witnesses {
-            let guess = Said::Witness { slot, commitment: [8; 32] };
+            let guess = Said::Witness(WitnessBody { slot, commitment: [8; 32] });
             world.say(hearer, None, &guess, [Some(start + 900); N]);
         }
         let commitment = challenge::witness_commitment(receptions.iter(), &SALT);
-        world.say(hearer, None, &Said::Witness { slot, commitment }, [Some(start + at); N]);
+        world.say(hearer, None, &Said::Witness(WitnessBody { slot, commitment }), [Some(start + at); N]);
         let salt = if round.other_salt { [4; 16] } else { SALT };
         let body = RevealBody { slot, secret: None, salt, receptions };
         world.say(hearer, None, &Said::Reveal(body), [Some(start + 2_500); N]);
@@ -143,7 +143,7 @@ fn witness(world: &mut World, index: usize, slot: u64, secret: Option<[u8; 32]>,
     let heard: Vec<Reception> = heard.collect();
     let receptions = attest::Receptions::from_slice(&heard);
     let commitment = challenge::witness_commitment(receptions.iter(), &SALT);
-    world.say(index, None, &Said::Witness { slot, commitment }, [Some(start + 1_000); N]);
+    world.say(index, None, &Said::Witness(WitnessBody { slot, commitment }), [Some(start + 1_000); N]);
     world.say(
         index,
         None,

@@ -4,7 +4,9 @@
 
 mod archive;
 mod coverage;
+mod endorsed;
 mod ingest;
+mod replaced;
 mod uptime;
 mod vectors;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attest::Body as Said;
+use attest::{AnswerBody, Body as Said};
 use oracle_core::effect::Bodies;
 use oracle_core::observation::{Fork, MARK_IN_TIME, MARK_LATE, Mark};
 use oracle_core::reason::Reason;
@@ -53,11 +53,11 @@ fn late_wrong_and_forked_answers_fail_with_their_reason() {
     // Device 1: in time at one member only (f = 1), late at the others.
     world.answer(0, slot, [Some(3_000), Some(3_001), Some(3_500), None]);
     let (lease, start) = (world.devices[1].lease, world.start(slot));
-    world.say(1, Some([7; 32]), &Said::Answer { lease, slot }, [Some(start + 1); N]);
+    world.say(1, Some([7; 32]), &Said::Answer(AnswerBody { lease, slot }), [Some(start + 1); N]);
     // Device 3 signs two answers with one number; one member alone holds both.
     world.answer(2, slot, [Some(100); N]);
     let (seq, draw, lease) = (world.devices[2].seq - 1, world.drawn(2, slot), world.devices[2].lease);
-    let twin = Said::Answer { lease, slot: slot + 500 };
+    let twin = Said::Answer(AnswerBody { lease, slot: slot + 500 });
     world.say_as(2, seq, draw, &twin, [None, None, None, Some(start + 200)]);
     let outcome = run(&mut world, 0);
     let verdict = |lease| *of(&outcome, lease).iter().find(|verdict| verdict.slot == slot).unwrap();

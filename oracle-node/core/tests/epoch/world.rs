@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aggregator::{Partial, Share, Sharing, deal_for_tests};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
-use attest::{Body as Said, BootBody, Claims, Location, PublicKey, Signer, SoftEd25519, SoftP256};
+use attest::{
+    AnswerBody, Body as Said, BootBody, Claims, CommitmentBody, Location, PublicKey, Signer, SoftEd25519, SoftP256,
+};
 use oracle_core::collect::{self, Held};
 use oracle_core::effect::{Blobs, Bodies, Content};
 use oracle_core::ingest;
@@ -121,11 +123,16 @@ impl World {
 
     /// So many devices: 1 to 3 prove uptime, the others coverage.
     pub(crate) fn of(tokens: u64) -> Self {
+        let devices = (1..=tokens).map(|token| device(token, if token <= 3 { 1 } else { 2 })).collect();
+        Self::built(devices, POLICY)
+    }
+
+    /// These devices under this policy document; each has booted, those of coverage have committed.
+    pub(crate) fn built(devices: Vec<Device>, policy: &str) -> Self {
         let members: Vec<MemberKey> = (1..=4u8).map(|i| MemberKey::from_bytes(&[i; 32]).unwrap()).collect();
         let (sharing, shares) = deal_for_tests(4, 7);
-        let devices: Vec<Device> = (1..=tokens).map(|token| device(token, if token <= 3 { 1 } else { 2 })).collect();
         let mut history = History::new(contracts(), 31_337, 1, 1, 4_000);
-        let chain = chain(&members, &sharing, &devices);
+        let chain = chain(&members, &sharing, &devices, Policy::hash(policy.as_bytes()));
         for (block, logs) in &chain {
             history.apply(*block, logs);
         }
@@ -134,7 +141,7 @@ impl World {
             sharing,
             shares,
             term: history.term().unwrap(),
-            policy: Policy::parse(POLICY.as_bytes()).unwrap(),
+            policy: Policy::parse(policy.as_bytes()).unwrap(),
             history,
             chain,
             devices,
@@ -150,7 +157,7 @@ impl World {
             let (lease, secret) = (world.devices[index].lease, world.devices[index].secret);
             if world.devices[index].class == 2 {
                 let anchor = attest::challenge::chain_anchor(&secret, 1_000).unwrap();
-                let body = Said::Commitment { lease, first_slot: 0, length: 1_000, anchor };
+                let body = Said::Commitment(CommitmentBody { lease, first_slot: 0, length: 1_000, anchor });
                 world.say(index, None, &body, [Some(GENESIS * 1_000 - 5_000); N]);
             }
         }
@@ -224,7 +231,7 @@ impl World {
         let draw = self.drawn(index, slot)?;
         let (lease, start) = (self.devices[index].lease, self.start(slot));
         let at = after_ms.map(|after| after.map(|after| start + after));
-        Some(self.say(index, Some(draw), &Said::Answer { lease, slot }, at))
+        Some(self.say(index, Some(draw), &Said::Answer(AnswerBody { lease, slot }), at))
     }
 
     /// The slots that start in an epoch's span (answers to them may be due in the next one).
@@ -342,7 +349,7 @@ impl World {
 }
 
 /// The chain's log: everything registered and activated 20 s before genesis.
-fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device]) -> Vec<(Block, Vec<RawLog>)> {
+fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device], policy: B256) -> Vec<(Block, Vec<RawLog>)> {
     let all = contracts();
     let keys: Vec<B256> = (1..=4).map(B256::with_last_byte).collect();
     let configured = events::TermConfigured {
@@ -352,7 +359,7 @@ fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device]) -> Vec<(B
         members: members.iter().map(MemberKey::address).collect(),
         peerKeys: keys.clone(),
         dkgKeys: keys,
-        policyHash: Policy::hash(POLICY.as_bytes()),
+        policyHash: policy,
         epochSeconds: 15,
         slotMs: 1_000,
         genesisDelay: 20,
@@ -371,7 +378,7 @@ fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device]) -> Vec<(B
         let (token, key) = (U256::from(device.token), device.key.public_key());
         let active = events::DeviceKeyActivated { tokenId: token, thumbprint: key.thumbprint().into() };
         second.push(log(all.devices, &active));
-        second.push(log(all.escrow, &opened(device)));
+        second.push(log(all.escrow, &events::LeaseOpened { policyHash: policy, ..opened(device) }));
     }
     vec![(block(1, -30), first), (block(2, -20), second)]
 }

@@ -1,134 +1,179 @@
-//! Whole oracles, from key generation to certified epochs: processes with disks, a lossy network, a chain that grants
-//! everything asked of it.
+//! Whole oracles over epochs with real evidence: processes with disks, devices that answer, a chain that posts.
+//! Leaves out: how things travel (`traffic`) and what must hold (`watch`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use aggregator::dkg::DkgIdentity;
-use alloy_primitives::{Address, B256};
-use oracle_core::effect::{Content, Effect, Input, Record, Transmission};
+use alloy_primitives::B256;
+use oracle_core::collect::Held;
+use oracle_core::effect::{Content, Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
-use oracle_core::report::header_digest;
-use oracle_core::term::{Member, Term};
-use oracle_core::typed::{Kind, MemberKey, Scope};
-use oracle_core::wire::{Message, RoundChange, Statement};
+use oracle_core::policy::Policy;
+use oracle_core::registry::{History, RawLog};
+use oracle_core::term::Term;
+use oracle_core::typed::MemberKey;
 
+use crate::devices::{Answer, Device, fleet};
 use crate::dice::Dice;
-use crate::given::{buckets, fatten, member_key, policy, snapshot};
+use crate::given::{self, EPOCH_MS, START_MS, block, dealing, dkg_seed, member_key};
+use crate::watch::Watch;
 
 /// What one run is like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Climate {
     pub(crate) n: u32,
+    /// Each member runs a process for every stream.
+    pub(crate) streams: u32,
     /// Epochs that everybody must certify.
     pub(crate) epochs: u64,
-    /// Percent of messages and pulls lost once epochs run.
+    /// Whether the key is made by the members; a dealt one otherwise.
+    pub(crate) ceremony: bool,
+    /// Delay of a message, ms, both ends included.
+    pub(crate) delay: (u64, u64),
+    /// Whether every member's buckets differ a little, so that they must be pulled.
+    pub(crate) uneven: bool,
+    /// Percent of messages and pulls lost while it storms.
     pub(crate) loss: u64,
-    /// Per mille of effects at which a process dies, once epochs run.
+    /// Per 10,000 effects, how often a process dies while it storms.
     pub(crate) crashes: u64,
+    /// Whether members are cut off from each other now and then while it storms.
+    pub(crate) splits: bool,
     /// The last member is away during these epochs.
     pub(crate) away: Option<(u64, u64)>,
-    /// Member 0 dies for ever when this epoch begins.
+    /// The member behind the liars dies for ever when this epoch begins.
     pub(crate) dies: Option<u64>,
-    /// Member 0 falsifies its observations, and some of its messages arrive spoiled.
-    pub(crate) liar: bool,
+    /// The first members lie: two faces each, which falsify, withhold, spoil and repeat.
+    pub(crate) liars: u32,
     /// Member 1 lists buckets far beyond what the policy lets a device send.
     pub(crate) hog: bool,
     /// Whether a dying process loses its last writes (a planted fault).
     pub(crate) unsynced: bool,
 }
 
-const EPOCH_MS: u64 = 3_000;
-const SLOT_MS: u64 = 1_000;
-const START_MS: u64 = 1_700_000_000_000;
-
-struct Process {
-    oracle: Option<Oracle>,
+/// A member's process for one stream, or one of the two faces of a liar.
+pub(crate) struct Process {
+    pub(crate) member: u32,
+    pub(crate) stream: u32,
+    pub(crate) face: u64,
+    pub(crate) oracle: Option<Oracle>,
     disk: BTreeMap<Vec<u8>, Vec<u8>>,
     cache: Vec<Record>,
-    store: BTreeMap<[u8; 32], Content>,
+    /// Evidence and buckets: written before they are acknowledged.
+    pub(crate) store: BTreeMap<[u8; 32], Content>,
+    pub(crate) held: Vec<Held>,
     wakes_at: u64,
+    /// Counts the deaths: what was sent to an earlier life is lost.
+    pub(crate) life: u64,
 }
 
-enum Event {
+pub(crate) enum Event {
     Input(usize, u64, Input),
+    /// A device's message reaches a process, or waits for it at the broker.
+    Evidence(usize, Box<Answer>),
     Wake(usize),
     Revive(usize),
-    NewEpoch(u64),
+    Block,
 }
 
 /// The simulation.
 pub(crate) struct Committee {
-    climate: Climate,
-    dice: Dice,
-    now: u64,
+    pub(crate) climate: Climate,
+    pub(crate) dice: Dice,
+    pub(crate) now: u64,
     end: u64,
-    term: Term,
+    pub(crate) term: Term,
+    pub(crate) policy: Policy,
     keys: Vec<Arc<MemberKey>>,
-    processes: Vec<Process>,
-    lives: Vec<u64>,
+    pub(crate) processes: Vec<Process>,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
-    genesis: Option<u64>,
-    audible: BTreeMap<(u32, Vec<u8>), B256>,
-    certified: BTreeMap<u64, BTreeMap<usize, B256>>,
+    pub(crate) devices: Vec<Device>,
+    /// Slots whose beacon the devices have heard.
+    pub(crate) heard_slots: BTreeSet<u64>,
+    pub(crate) history: History,
+    blocks: u64,
+    pub(crate) pending_logs: Vec<RawLog>,
+    pub(crate) posted: BTreeSet<(u32, u64)>,
+    pub(crate) genesis: Option<u64>,
+    /// Which side of a split each member is on.
+    pub(crate) side: Vec<u64>,
+    pub(crate) split_until: u64,
+    /// What liars repeat.
+    pub(crate) overheard: VecDeque<Vec<u8>>,
+    pub(crate) watch: Watch,
+    /// From an epoch's opening to its certificate at each process, ms of simulated time.
+    pub(crate) latencies: Vec<u64>,
     pub(crate) crashes: u64,
     pub(crate) steps: u64,
-    pub(crate) round_changes: u64,
-    /// Members that took part in certified reports, as a bit map, by epoch.
+    /// Times that content was asked for.
+    pub(crate) fetches: u64,
+    /// Members that took part in certified reports, as a bit map, by epoch (stream 0).
     pub(crate) participation: BTreeMap<u64, u64>,
     /// Codes of the notes that were made.
     pub(crate) notes: BTreeSet<&'static str>,
-    incidents: Vec<String>,
 }
 
 impl Committee {
     pub(crate) fn new(climate: Climate, seed: u64) -> Self {
-        let keys: Vec<Arc<MemberKey>> = (0..climate.n).map(|i| Arc::new(member_key(i))).collect();
-        let member = |(i, key): (usize, &Arc<MemberKey>)| Member {
-            address: key.address(),
-            peer_key: [i as u8; 32],
-            dkg_key: DkgIdentity::from_seed([i as u8 + 1; 32]).public(),
-        };
-        let members = keys.iter().enumerate().map(member).collect();
-        let scope = Scope {
-            chain_id: 31_337,
-            registry: Address::ZERO,
-            committee: 1,
-            term: 1,
-            config_digest: B256::repeat_byte(2),
-        };
-        let term =
-            Term { scope, members, policy_hash: B256::ZERO, epoch_ms: EPOCH_MS, slot_ms: SLOT_MS, genesis_ms: None };
-        let n = climate.n as usize;
+        let devices = fleet(climate.streams);
+        let mut history = given::history();
+        history.apply(block(0, START_MS), &given::configured(climate.n, &devices));
         let mut committee = Self {
             climate,
             dice: Dice::new(seed),
             now: START_MS,
             end: START_MS + 60_000,
-            term,
-            keys,
-            processes: (0..n).map(|_| Process::new()).collect(),
-            lives: vec![0; n],
+            term: history.term().expect("the term is configured"),
+            policy: given::policy(),
+            keys: (0..climate.n).map(|member| Arc::new(member_key(member))).collect(),
+            processes: Vec::new(),
             queue: BTreeMap::new(),
             sequence: 0,
+            devices,
+            heard_slots: BTreeSet::new(),
+            history,
+            blocks: 1,
+            pending_logs: Vec::new(),
+            posted: BTreeSet::new(),
             genesis: None,
-            audible: BTreeMap::new(),
-            certified: BTreeMap::new(),
+            side: vec![0; climate.n as usize],
+            split_until: 0,
+            overheard: VecDeque::new(),
+            watch: Watch::new(climate.liars),
+            latencies: Vec::new(),
             crashes: 0,
             steps: 0,
-            round_changes: 0,
+            fetches: 0,
             participation: BTreeMap::new(),
             notes: BTreeSet::new(),
-            incidents: Vec::new(),
         };
-        for index in 0..n {
-            committee.after(1 + index as u64 * 37, Event::Revive(index));
+        committee.admit();
+        if !climate.ceremony {
+            let dealt = dealing(climate.n);
+            committee.activate(&dealt.group_key, dealt.share_root);
         }
+        committee.after(1_000, Event::Block);
         committee
     }
 
-    fn after(&mut self, delay: u64, event: Event) {
+    fn admit(&mut self) {
+        let dealt = || dealing(self.climate.n).journals;
+        let journals = if self.climate.ceremony { Default::default() } else { dealt() };
+        for stream in 0..self.climate.streams {
+            for member in 0..self.climate.n {
+                let faces = if member < self.climate.liars { 2 } else { 1 };
+                for face in 0..faces {
+                    let journal = journals.get(member as usize).cloned().unwrap_or_default();
+                    let disk = journal.into_iter().map(|record| (record.key, record.value)).collect();
+                    self.processes.push(Process::new(member, stream, face, disk));
+                    let index = self.processes.len() - 1;
+                    self.after(1 + index as u64 * 7, Event::Revive(index));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn after(&mut self, delay: u64, event: Event) {
         self.sequence += 1;
         self.queue.insert((self.now + delay, self.sequence), event);
     }
@@ -136,101 +181,142 @@ impl Committee {
     /// Runs to the end; gives what went wrong.
     pub(crate) fn run(&mut self) -> Vec<String> {
         while let Some(((at, _), event)) = self.queue.pop_first() {
-            if at > self.end || !self.incidents.is_empty() || self.finished() {
+            if at > self.end || !self.watch.incidents.is_empty() || self.finished() {
                 break;
             }
             self.now = at;
+            self.maybe_split();
             match event {
-                Event::Input(to, life, input) if self.lives[to] == life => self.step(to, input),
+                Event::Input(to, life, input) if self.processes[to].life == life => self.step(to, input),
                 Event::Input(..) => {}
+                Event::Evidence(to, answer) => self.take_evidence(to, *answer),
                 Event::Wake(index) => {
                     self.processes[index].wakes_at = u64::MAX;
                     self.step(index, Input::Tick);
                 }
                 Event::Revive(index) => self.revive(index),
-                Event::NewEpoch(epoch) => self.new_epoch(epoch),
+                Event::Block => self.mine(),
             }
         }
-        if self.incidents.is_empty() && !self.finished() {
-            let at: Vec<String> = self.processes.iter().map(|p| self.describe(p)).collect();
-            let epochs: Vec<u64> = (0..self.climate.epochs).filter(|epoch| !self.certified_by_all(*epoch)).collect();
-            let by: Vec<_> =
-                epochs.iter().map(|e| (e, self.certified.get(e).map(|by| by.keys().collect::<Vec<_>>()))).collect();
-            self.incidents.push(format!("{by:?} not everybody certified everything: {}", at.join("; ")));
+        if self.watch.incidents.is_empty() {
+            self.check_all_certified();
         }
-        core::mem::take(&mut self.incidents)
+        core::mem::take(&mut self.watch.incidents)
+    }
+
+    fn check_all_certified(&mut self) {
+        if !self.finished() {
+            let at: Vec<String> = self.processes.iter().map(|process| self.describe(process)).collect();
+            return self.watch.incident(format!("not everybody certified everything: {}", at.join("; ")));
+        }
+        self.watch.audit(&self.history, &self.policy, self.climate.streams);
+        for stream in 0..self.climate.streams {
+            let replayed = self.watch.replayed_epochs(stream);
+            if replayed < self.climate.epochs && self.watch.incidents.is_empty() {
+                self.watch.incident(format!("only {replayed} epochs of stream {stream} replay"));
+            }
+        }
     }
 
     fn describe(&self, process: &Process) -> String {
         let status = process.oracle.as_ref().map(|oracle| oracle.status(self.now));
-        status.map_or("down".into(), |s| {
+        let state = status.map_or("down".into(), |s| {
             format!("{} next {:?} view {} heard {:?} wanted {}", s.phase, s.next_epoch, s.view, s.heard, s.wanted)
+        });
+        format!("{}/{}: {state}", process.member, process.stream)
+    }
+
+    /// The member that dies for ever.
+    fn mortal(&self) -> Option<u32> {
+        self.climate.dies.map(|_| self.climate.liars)
+    }
+
+    /// Every honest member that lives certified every epoch of every stream.
+    fn finished(&self) -> bool {
+        let counts = |process: &Process| process.member >= self.climate.liars && Some(process.member) != self.mortal();
+        let waits = self.processes.iter().enumerate().filter(|(_, process)| counts(process));
+        waits.into_iter().all(|(index, process)| {
+            let done = |epoch| self.watch.certified_by(process.stream, epoch).is_some_and(|by| by.contains_key(&index));
+            (0..self.climate.epochs).rev().all(done)
         })
     }
 
-    fn finished(&self) -> bool {
-        (0..self.climate.epochs).all(|epoch| self.certified_by_all(epoch))
-    }
-
-    /// Everybody certified the epoch; a member that dies may leave it out.
-    fn certified_by_all(&self, epoch: u64) -> bool {
-        let lives = |index: &usize| *index != 0 || self.climate.dies.is_none();
-        let by = self.certified.get(&epoch);
-        (0..self.processes.len()).filter(lives).all(|index| by.is_some_and(|by| by.contains_key(&index)))
-    }
-
-    fn calm(&self) -> bool {
+    pub(crate) fn calm(&self) -> bool {
         let stormy = self.climate.epochs * EPOCH_MS;
         self.genesis.is_none_or(|genesis| self.now < genesis || self.now > genesis + stormy)
     }
 
-    fn is_away(&self, index: usize) -> bool {
+    fn is_away(&self, member: u32) -> bool {
         let Some(genesis) = self.genesis.filter(|genesis| self.now > *genesis) else { return false };
         let epoch = (self.now - genesis) / EPOCH_MS;
-        let last = index + 1 == self.processes.len();
+        let last = member + 1 == self.climate.n;
         let away = last && self.climate.away.is_some_and(|(from, to)| (from..=to).contains(&epoch));
-        away || (index == 0 && self.climate.dies.is_some_and(|from| epoch >= from))
+        away || (Some(member) == self.mortal() && self.climate.dies.is_some_and(|from| epoch >= from))
     }
 
     fn revive(&mut self, index: usize) {
-        if self.is_away(index) {
+        let (member, stream, face) = self.processes[index].who();
+        if self.is_away(member) {
             return self.after(500, Event::Revive(index));
         }
-        let behaviour = match index {
-            0 if self.climate.liar => Behaviour::Liar { from_epoch: 0, to_epoch: 100 },
-            _ => Behaviour::Honest,
-        };
+        let lies = member < self.climate.liars && face == 0;
+        let behaviour = if lies { Behaviour::Liar { from_epoch: 0, to_epoch: 100 } } else { Behaviour::Honest };
         let setup = Setup {
             term: self.term.clone(),
-            me: index as u32,
-            key: self.keys[index].clone(),
-            dkg_seed: [index as u8 + 1; 32],
-            policy: policy(),
-            stream: 0,
+            me: member,
+            key: self.keys[member as usize].clone(),
+            dkg_seed: dkg_seed(member),
+            policy: self.policy.clone(),
+            stream,
             behaviour,
         };
-        let disk = self.processes[index].disk.iter();
-        let journal = disk.map(|(key, value)| Record { key: key.clone(), value: value.clone() }).collect();
-        self.processes[index].oracle = Some(Oracle::new(setup, journal, self.now));
-        if let Some(genesis_ms) = self.genesis {
+        self.processes[index].oracle = Some(Oracle::new(setup, self.processes[index].journal(), self.now));
+        if let Some(genesis_ms) = self.term.genesis_ms {
             self.step(index, Input::Activated { genesis_ms });
-            for epoch in 0..=self.now.saturating_sub(genesis_ms) / EPOCH_MS {
-                self.step(index, Input::Snapshot { epoch, snapshot: snapshot(epoch) });
+            for epoch in 0..self.history.next_epoch() {
+                self.snapshot(index, epoch);
             }
         }
         self.step(index, Input::Tick);
     }
 
-    fn new_epoch(&mut self, epoch: u64) {
-        for index in 0..self.processes.len() {
-            self.step(index, Input::Snapshot { epoch, snapshot: snapshot(epoch) });
+    fn snapshot(&mut self, index: usize, epoch: u64) {
+        if let Some(snapshot) = self.history.snapshot(epoch).cloned() {
+            self.step(index, Input::Snapshot { epoch, snapshot });
         }
-        self.after(EPOCH_MS, Event::NewEpoch(epoch + 1));
     }
 
-    fn step(&mut self, index: usize, input: Input) {
+    /// The registry takes the key: the term is active from the next block on.
+    pub(crate) fn activate(&mut self, group_key: &[u8], share_root: B256) {
+        let genesis_ms = (self.now / 1_000 + 4) * 1_000;
+        self.genesis = Some(genesis_ms);
+        self.end = genesis_ms + self.climate.epochs * EPOCH_MS + 60_000;
+        self.pending_logs.extend(given::activated(group_key, share_root, genesis_ms, &self.devices));
+    }
+
+    /// A block a second, final at once.
+    fn mine(&mut self) {
+        let logs = core::mem::take(&mut self.pending_logs);
+        let was_active = self.history.term().is_some_and(|term| term.genesis_ms.is_some());
+        let epochs = self.history.apply(block(self.blocks, self.now), &logs);
+        self.blocks += 1;
+        let activated = self.history.term().and_then(|term| term.genesis_ms).filter(|_| !was_active);
+        self.term.genesis_ms = self.term.genesis_ms.or(activated);
+        for index in 0..self.processes.len() {
+            if let Some(genesis_ms) = activated {
+                self.step(index, Input::Activated { genesis_ms });
+            }
+            for epoch in epochs.clone() {
+                self.snapshot(index, epoch);
+            }
+        }
+        self.watch.audit(&self.history, &self.policy, self.climate.streams);
+        self.after(1_000, Event::Block);
+    }
+
+    pub(crate) fn step(&mut self, index: usize, input: Input) {
         let now = self.now;
-        if self.is_away(index) && self.processes[index].oracle.is_some() {
+        if self.is_away(self.processes[index].member) && self.processes[index].oracle.is_some() {
             return self.crash(index);
         }
         let Some(oracle) = self.processes[index].oracle.as_mut() else { return };
@@ -250,130 +336,67 @@ impl Committee {
         }
     }
 
+    pub(crate) fn persist(&mut self, index: usize, record: Record) {
+        let keep = if self.climate.unsynced { 4 } else { 0 };
+        self.processes[index].persist(record, keep);
+    }
+
     fn crash(&mut self, index: usize) {
         let process = &mut self.processes[index];
         process.oracle = None;
         process.cache.clear();
         process.wakes_at = u64::MAX;
-        self.lives[index] += 1;
+        process.life += 1;
         self.crashes += 1;
         let delay = 50 + self.dice.below(1_500);
         self.after(delay, Event::Revive(index));
     }
 
-    fn carry_out(&mut self, from: usize, effect: Effect) {
-        match effect {
-            Effect::Persist(record) => self.processes[from].persist(record, self.climate.unsynced),
-            Effect::Broadcast(bytes) => self.broadcast(from, &bytes),
-            Effect::Direct { to, bytes } => {
-                let input = Input::Direct { from: from as u32, bytes };
-                let delay = 1 + self.dice.below(20);
-                self.after(delay, Event::Input(to as usize, self.lives[to as usize], input));
-            }
-            Effect::Fetch { ids, holders } => self.fetch(from, &ids, &holders),
-            Effect::Observe { epoch, .. } => {
-                let mut buckets = buckets(from, epoch);
-                if from == 1 && self.climate.hog {
-                    fatten(&mut buckets);
-                }
-                let input = Input::Observed { epoch, buckets, receipts_root: [from as u8; 32] };
-                let delay = 1 + self.dice.below(30);
-                self.after(delay, Event::Input(from, self.lives[from], input));
-            }
-            Effect::Serve(contents) => {
-                self.processes[from].store.extend(contents.into_iter().map(|content| (content.id, content)));
-            }
-            Effect::Certified(report) => {
-                let digest = header_digest(&self.term, &report.header);
-                let by = self.certified.entry(report.instance.epoch).or_default();
-                by.insert(from, digest);
-                self.participation.insert(report.instance.epoch, report.header.participation.saturating_to());
-                if by.values().collect::<BTreeSet<_>>().len() > 1 {
-                    self.incidents.push(format!("two certified reports of epoch {}", report.instance.epoch));
-                }
-            }
-            Effect::Transmit { what: Transmission::Activate { .. }, .. } if self.genesis.is_none() => self.activate(),
-            Effect::Note { code: "fault_proof" | "draft_refused" | "sign_once_refused" | "proposal_differs", text } => {
-                self.incidents.push(format!("process {from}: {text}"));
-            }
-            Effect::Note { code, .. } => drop(self.notes.insert(code)),
-            _ => {}
-        }
+    /// Notes when a process has an epoch's certificate.
+    pub(crate) fn note_latency(&mut self, epoch: u64) {
+        let end = self.genesis.unwrap_or_default() + (epoch + 1) * EPOCH_MS;
+        self.latencies.push(self.now.saturating_sub(end + self.policy.observe_delay_ms));
     }
 
-    fn activate(&mut self) {
-        let genesis_ms = self.now + 2_000;
-        self.genesis = Some(genesis_ms);
-        self.end = genesis_ms + self.climate.epochs * EPOCH_MS + 60_000;
-        for index in 0..self.processes.len() {
-            self.after(10, Event::Input(index, self.lives[index], Input::Activated { genesis_ms }));
-        }
-        self.after(2_000, Event::NewEpoch(0));
-    }
-
-    fn fetch(&mut self, from: usize, ids: &[[u8; 32]], holders: &[u32]) {
-        let places = core::iter::once(from).chain(holders.iter().map(|holder| *holder as usize));
-        for place in places.collect::<Vec<_>>() {
-            let lost = place != from && !self.calm() && self.dice.chance(self.climate.loss);
-            let process = &self.processes[place];
-            if lost || process.oracle.is_none() {
-                continue;
-            }
-            let found: Vec<Content> = ids.iter().filter_map(|id| process.store.get(id).cloned()).collect();
-            let delay = 2 + self.dice.below(30);
-            self.after(delay, Event::Input(from, self.lives[from], Input::Content(found)));
-        }
-    }
-
-    fn broadcast(&mut self, from: usize, bytes: &[u8]) {
-        match Message::decode(bytes) {
-            Ok(message) => self.listen(from as u32, &message),
-            Err(e) => self.incidents.push(format!("process {from} says what nobody can read: {e}")),
-        }
-        for to in (0..self.processes.len()).filter(|to| *to != from) {
-            if !self.calm() && self.dice.chance(self.climate.loss) {
-                continue;
-            }
-            let mut bytes = bytes.to_vec();
-            if from == 0 && self.climate.liar && self.dice.chance(10) {
-                let place = self.dice.below(bytes.len() as u64) as usize;
-                bytes[place] ^= 1;
-            }
-            for _ in 0..=u64::from(self.dice.chance(5)) {
-                let delay = 1 + self.dice.below(60);
-                let input = Input::Message { from: from as u32, bytes: bytes.clone() };
-                self.after(delay, Event::Input(to, self.lives[to], input));
-            }
-        }
-    }
-
-    fn listen(&mut self, from: u32, message: &Message) {
-        let report = |change: &RoundChange| change.statement.instance.kind == Kind::Report as u8;
-        self.round_changes += u64::from(matches!(message, Message::RoundChange(change) if report(change)));
-        let statement: &Statement = match message {
-            Message::Observation(statement, _) | Message::Vote(statement) => statement,
-            Message::Proposal(proposal) => &proposal.statement,
-            Message::RoundChange(change) => &change.statement,
-            Message::Partial(partial) => &partial.statement,
-            _ => return,
-        };
-        let step = oracle_core::wire::encode(&(statement.instance, statement.phase, statement.view));
-        let before = *self.audible.entry((from, step)).or_insert(statement.value());
-        if before != statement.value() {
-            let (phase, epoch) = (statement.phase, statement.instance.epoch);
-            self.incidents.push(format!("member {from} signed twice in phase {phase} of epoch {epoch}"));
+    pub(crate) fn effect_of_fault(&mut self, text: &str) {
+        let named = text.strip_prefix("member ").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        if named.is_none_or(|member| member >= self.climate.liars) {
+            self.watch.incident(format!("a fault proof against an honest member: {text}"));
         }
     }
 }
 
 impl Process {
-    const fn new() -> Self {
-        Self { oracle: None, disk: BTreeMap::new(), cache: Vec::new(), store: BTreeMap::new(), wakes_at: u64::MAX }
+    const fn new(member: u32, stream: u32, face: u64, disk: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        Self {
+            member,
+            stream,
+            face,
+            oracle: None,
+            disk,
+            cache: Vec::new(),
+            store: BTreeMap::new(),
+            held: Vec::new(),
+            wakes_at: u64::MAX,
+            life: 0,
+        }
     }
 
-    fn persist(&mut self, record: Record, unsynced: bool) {
+    const fn who(&self) -> (u32, u32, u64) {
+        (self.member, self.stream, self.face)
+    }
+
+    fn journal(&self) -> Vec<Record> {
+        self.disk.iter().map(|(key, value)| Record { key: key.clone(), value: value.clone() }).collect()
+    }
+
+    pub(crate) fn erase(&mut self, keys: &[Vec<u8>]) {
+        self.cache.retain(|record| !keys.contains(&record.key));
+        self.disk.retain(|key, _| !keys.contains(key));
+    }
+
+    fn persist(&mut self, record: Record, keep: usize) {
         self.cache.push(record);
-        let keep = if unsynced { 4 } else { 0 };
         while self.cache.len() > keep {
             let oldest = self.cache.remove(0);
             self.disk.insert(oldest.key, oldest.value);

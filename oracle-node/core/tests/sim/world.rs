@@ -6,8 +6,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, keccak256};
 use oracle_core::effect::Record;
 use oracle_core::qbft::{Action, Config, Qbft, Rules};
-use oracle_core::typed::{Kind, MemberKey, Scope};
-use oracle_core::wire::{InstanceId, Message, Statement};
+use oracle_core::typed::{Kind, MemberKey, Phase, Scope};
+use oracle_core::wire::{InstanceId, Message, Proposal, Statement};
 
 use crate::dice::Dice;
 
@@ -16,7 +16,8 @@ use crate::dice::Dice;
 pub(crate) struct Weather {
     /// Members.
     pub(crate) n: u32,
-    /// How many of them lie (two instances with one key each, with forgetful disks and altered messages).
+    /// How many of them lie: two faces with one key each, each shown to its half of the others, with forgetful disks, that
+    /// propose what they like and alter, withhold and repeat messages.
     pub(crate) liars: u32,
     /// How many of the others are silent for ever.
     pub(crate) dead: u32,
@@ -26,6 +27,11 @@ pub(crate) struct Weather {
     pub(crate) crashes: u64,
     /// Whether members are cut off from each other now and then before the calm.
     pub(crate) splits: bool,
+    /// Whether liars do nothing but show two faces, one half of the members each, and one of them leads first: the
+    /// equivocation that quorums are there for, undisturbed.
+    pub(crate) sly: bool,
+    /// Whether the first to decide is cut off at once until the calm: others then have to find its decision again.
+    pub(crate) lonely: bool,
     /// Whether a process that dies loses its last writes (a planted fault: the journal is not synced).
     pub(crate) unsynced: bool,
     /// Planted faults of the protocol.
@@ -40,6 +46,8 @@ const BASE_TIMEOUT_MS: u64 = 200;
 /// One process: a member, or one of the two faces of a liar.
 struct Process {
     member: u32,
+    /// 0, or 1 for the second face of a liar.
+    face: u64,
     qbft: Option<Qbft>,
     disk: Vec<Record>,
     /// Records not yet safe (only with the planted fault).
@@ -65,11 +73,19 @@ pub(crate) struct World {
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     group: Vec<u64>,
+    /// Which face of a liar each member sees.
+    sees: Vec<u64>,
+    /// Who leads view 1; the others follow in turn.
+    first_leader: u32,
+    /// What liars may say again: other members' words.
+    heard: Vec<Message>,
     split_until: u64,
     questions: BTreeMap<(usize, B256), u64>,
     lives: Vec<u64>,
     audible: BTreeMap<(u32, u8, u32), B256>,
     decided: BTreeMap<usize, B256>,
+    /// The member that decided first, while it is cut off.
+    alone: Option<u32>,
     accused: BTreeSet<u32>,
     incidents: Vec<String>,
 }
@@ -83,9 +99,16 @@ impl World {
     pub(crate) fn new(weather: Weather, seed: u64) -> Self {
         let keys: Vec<Arc<MemberKey>> = (0..weather.n).map(|i| Arc::new(key(i))).collect();
         let members = keys.iter().map(|k| k.address()).collect();
+        let mut dice = Dice::new(seed);
+        let sees = (0..weather.n).map(|_| dice.below(2)).collect();
+        let first_leader = u32::try_from(dice.below(u64::from(weather.n))).unwrap_or_default();
+        let first_leader = if weather.sly { 0 } else { first_leader };
         let mut world = Self {
             weather,
-            dice: Dice::new(seed),
+            dice,
+            sees,
+            first_leader,
+            heard: Vec::new(),
             now: 0,
             keys,
             members,
@@ -98,20 +121,21 @@ impl World {
             lives: Vec::new(),
             audible: BTreeMap::new(),
             decided: BTreeMap::new(),
+            alone: None,
             accused: BTreeSet::new(),
             incidents: Vec::new(),
         };
         for member in 0..weather.n {
-            world.admit(member);
+            world.admit(member, 0);
             if member < weather.liars {
-                world.admit(member);
+                world.admit(member, 1);
             }
         }
         world
     }
 
-    fn admit(&mut self, member: u32) {
-        let process = Process { member, qbft: None, disk: Vec::new(), cache: Vec::new(), wakes_at: u64::MAX };
+    fn admit(&mut self, member: u32, face: u64) {
+        let process = Process { member, face, qbft: None, disk: Vec::new(), cache: Vec::new(), wakes_at: u64::MAX };
         self.processes.push(process);
         self.lives.push(0);
         let delay = self.dice.below(300);
@@ -136,7 +160,7 @@ impl World {
             members: self.members.clone(),
             instance: InstanceId::new(Kind::Report, 0, 9),
             me: member,
-            leaders: (0..self.weather.n).collect(),
+            leaders: (0..self.weather.n).map(|turn| (turn + self.first_leader) % self.weather.n).collect(),
             base_timeout_ms: BASE_TIMEOUT_MS,
         }
     }
@@ -203,10 +227,35 @@ impl World {
         let disk = core::mem::take(&mut self.processes[index].disk);
         let qbft = if disk.is_empty() { Qbft::new(config, key) } else { Qbft::restore(config, key, &disk) };
         self.processes[index].disk = disk;
-        self.processes[index].qbft = Some(qbft.with_rules(self.weather.rules));
+        let mut rules = self.weather.rules;
+        rules.forget_prepared |= self.is_liar(member);
+        self.processes[index].qbft = Some(qbft.with_rules(rules));
         self.with(index, Qbft::start);
         let content = format!("what process {index} saw").into_bytes();
         self.with(index, |q, now| q.set_candidate(now, digest(&content), content.clone()));
+        if self.is_liar(member) && !self.weather.sly && self.dice.chance(30) {
+            self.usurp(index, &content);
+        }
+    }
+
+    /// A liar proposes in a later view that it leads, for no reason that anybody could check, and pretends to be there.
+    fn usurp(&mut self, index: usize, content: &[u8]) {
+        let (member, instance) = (self.processes[index].member, self.config(0).instance);
+        let turn = (member + self.weather.n - self.first_leader) % self.weather.n;
+        let view = if turn == 0 { self.weather.n + 1 } else { turn + 1 };
+        let sign =
+            |phase, value| Statement::sign(&scope(), &self.keys[member as usize], member, instance, phase, view, value);
+        let statement = sign(Phase::Proposal, digest(content));
+        let votes = [Phase::Prepare, Phase::Commit].map(|phase| Message::Vote(sign(phase, digest(content))));
+        let proposal = Proposal { statement, content: content.to_vec().into(), justification: Vec::new() };
+        for message in core::iter::once(Message::Proposal(proposal)).chain(votes) {
+            for to in 0..self.processes.len() {
+                let delay = 60 + self.dice.below(200);
+                if self.dice.chance(60) {
+                    self.after(delay, Event::Deliver(to, Box::new(message.clone())));
+                }
+            }
+        }
     }
 
     /// Lets a process act, and carries out what it asks for, unless it dies on the way.
@@ -286,7 +335,12 @@ impl World {
         if digest(content) != value || content.starts_with(b"bad") {
             self.incidents.push(format!("process {index} decided on content that is not valid"));
         }
-        self.decided.insert(index, value);
+        if self.weather.lonely && self.decided.is_empty() {
+            self.alone = Some(self.processes[index].member);
+        }
+        if self.decided.insert(index, value).is_some_and(|before| before != value) {
+            self.incidents.push(format!("process {index} would sign two values"));
+        }
         let values: BTreeSet<B256> = self.decided.values().copied().collect();
         if values.len() > 1 {
             self.incidents.push(format!("two decided values at {} ms", self.now));
@@ -301,12 +355,23 @@ impl World {
         let calm = self.now >= CALM_MS;
         for to in 0..self.processes.len() {
             let receiver = self.processes[to].member;
+            let alone = !calm && self.alone.is_some_and(|alone| alone == member || alone == receiver);
             let split = self.group[member as usize] != self.group[receiver as usize];
-            if to == from || split || (!calm && self.dice.chance(self.weather.loss)) {
+            if to == from || alone || split || (!calm && self.dice.chance(self.weather.loss)) {
                 continue;
             }
-            // Each face of a liar is heard by some only.
-            if self.is_liar(member) && self.dice.chance(40) {
+            // Each face of a liar speaks to its own half and to other liars' faces of its kind, seldom to the others, and
+            // withholds some of everything.
+            let theirs = self.processes[to].face;
+            let side = if self.is_liar(receiver) { theirs } else { self.sees[receiver as usize] };
+            let shown = side == self.processes[from].face;
+            let withheld = match (self.weather.sly, shown) {
+                (true, true) => 0,
+                (true, false) => 100,
+                (false, true) => 5,
+                (false, false) => 90,
+            };
+            if self.is_liar(member) && self.dice.chance(withheld) {
                 continue;
             }
             for _ in 0..=u64::from(self.dice.chance(5)) {
@@ -315,6 +380,7 @@ impl World {
                 self.after(delay, Event::Deliver(to, Box::new(sent)));
             }
         }
+        self.repeat(message);
         // A liar may also relay others' words with other content beside the same signature.
         if let Message::Proposal(proposal) = message
             && self.weather.liars > 0
@@ -327,13 +393,31 @@ impl World {
         }
     }
 
+    /// Liars say again what they heard some time ago, to anybody.
+    fn repeat(&mut self, message: &Message) {
+        if self.weather.liars == 0 || self.weather.sly {
+            return;
+        }
+        if self.heard.len() < 64 {
+            self.heard.push(message.clone());
+        } else {
+            let place = self.dice.below(64) as usize;
+            self.heard[place] = message.clone();
+        }
+        if self.dice.chance(10) {
+            let old = self.heard[self.dice.below(self.heard.len() as u64) as usize].clone();
+            let to = self.dice.below(self.processes.len() as u64) as usize;
+            self.after(1, Event::Deliver(to, Box::new(old)));
+        }
+    }
+
     /// What a liar really sends.
     fn alter(&mut self, member: u32, message: &Message) -> Message {
         let mut message = message.clone();
-        let roll = self.dice.below(10);
+        let roll = if self.weather.sly { 10 } else { self.dice.below(10) };
         match &mut message {
             Message::Vote(vote) if roll == 0 => {
-                let phase = vote.phase().unwrap_or(oracle_core::typed::Phase::Commit);
+                let phase = vote.phase().unwrap_or(Phase::Commit);
                 let (view, value) = (vote.view, B256::repeat_byte(0xee));
                 *vote =
                     Statement::sign(&scope(), &self.keys[member as usize], member, vote.instance, phase, view, value);

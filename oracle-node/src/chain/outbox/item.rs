@@ -16,23 +16,31 @@ const ITEM_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub(super) enum Aim {
-    /// The term's activation.
+    /// The activation of the committee's first term.
     #[n(0)]
     Activate,
-    /// A batch of device keys.
+    /// A batch of device keys: batch, term.
     #[n(1)]
-    Keys(#[n(0)] u64),
+    Keys(#[n(0)] u64, #[n(1)] u64),
     /// A report: stream, epoch.
     #[n(2)]
     Report(#[n(0)] u32, #[n(1)] u64),
+    /// The rotation to a term, from an epoch.
+    #[n(3)]
+    Rotate(#[n(0)] u64, #[n(1)] u64),
+    /// New shares of a term's key: term, root of the public shares.
+    #[n(4)]
+    Refresh(#[n(0)] u64, #[n(1)] Hash),
 }
 
 impl Aim {
-    pub(super) fn of(what: &Transmission) -> Self {
+    pub(super) fn of(term: u64, what: &Transmission) -> Self {
         match what {
             Transmission::Activate { .. } => Self::Activate,
-            Transmission::ActivateKeys { batch, .. } => Self::Keys(*batch),
+            Transmission::ActivateKeys { batch, .. } => Self::Keys(*batch, term),
             Transmission::Report { header, .. } => Self::Report(header.stream, header.epoch),
+            Transmission::RefreshShares { share_root, .. } => Self::Refresh(term, share_root.0.into()),
+            Transmission::Rotate { rotation, .. } => Self::Rotate(rotation.newTerm, rotation.fromEpoch),
         }
     }
 }
@@ -41,7 +49,9 @@ impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Activate => f.write_str("activation of the term"),
-            Self::Keys(batch) => write!(f, "device keys, batch {batch}"),
+            Self::Keys(batch, _) => write!(f, "device keys, batch {batch}"),
+            Self::Refresh(term, root) => write!(f, "new shares of term {term}, root {root:?}"),
+            Self::Rotate(term, epoch) => write!(f, "rotation to term {term} from epoch {epoch}"),
             Self::Report(stream, epoch) => write!(f, "report of epoch {epoch}, stream {stream}"),
         }
     }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use alloy::providers::{Provider as _, RootProvider};
 use alloy::sol_types::SolValue as _;
+use oracle_core::effect::Transmission;
 use oracle_core::registry::{RawLog, Registry};
 use oracle_core::typed::Header;
 use serde_json::json;
@@ -72,6 +73,10 @@ impl Anvil {
     }
 }
 
+fn owed(not_before: u64) -> Owed {
+    Owed { not_before, term: 1, what: report() }
+}
+
 fn report() -> Transmission {
     let mut header = Header::abi_decode(&[0; 512]).expect("zeros are a header");
     (header.committee, header.term, header.epoch) = (1, 1, 7);
@@ -85,13 +90,13 @@ fn outbox(anvil: &Anvil, store: &Arc<Store>) -> (Outbox, watch::Sender<View>) {
     let mut secret = [0; 32];
     hex::decode_to_slice(RICH, &mut secret).expect("hex");
     let registry = Arc::new(Registry::new(crate::chain::contracts(&config.chain)));
-    let (sender, view) = watch::channel(View { chain_id: 31_337, block: 0, registry, next_batch: 0, caught_up: true });
+    let (sender, view) =
+        watch::channel(View { chain_id: 31_337, block: 0, registry, batches: BTreeMap::new(), caught_up: true });
     let setup = OutboxSetup {
         rpc: Rpc::new(&anvil.url, &Secret::new(secret)).expect("key"),
         store: Arc::clone(store),
         chain: config.chain,
         committee: 1,
-        term: 1,
         view,
         clock: crate::node::now_ms,
         metrics: Metrics::new().expect("metrics"),
@@ -113,7 +118,7 @@ async fn a_post_that_a_reorg_drops_is_posted_again_with_its_nonce() {
     let store = Arc::new(open(&dir));
     anvil.mine().await;
     let (mut owing, view) = outbox(&anvil, &store);
-    owing.accept(0, &report()).expect("disk");
+    owing.accept(&owed(0)).expect("disk");
     owing.pulse().await.expect("disk");
     let first = sent(&owing);
     assert_eq!((first.nonce, first.mined_in), (0, None));
@@ -151,7 +156,7 @@ async fn a_reorg_that_gives_the_nonce_away_makes_the_item_wait_and_take_the_next
     let store = Arc::new(open(&dir));
     anvil.mine().await;
     let (mut owing, view) = outbox(&anvil, &store);
-    owing.accept(0, &report()).expect("disk");
+    owing.accept(&owed(0)).expect("disk");
     owing.pulse().await.expect("disk");
     anvil.mine().await;
     owing.pulse().await.expect("disk");

@@ -8,9 +8,9 @@ use aggregator::dkg::DkgIdentity;
 use aggregator::{GroupKey, Signature};
 use alloy_primitives::{Address, B256, keccak256};
 
-use super::super::journal::deal_key;
+use super::super::journal::{deal_key, seed_key};
 use super::super::{Bootstrap, Event, PendingKey, Phase, Timing, device_keys};
-use crate::effect::{Effect, Record, Transmission};
+use crate::effect::{Effect, Entropy, Record, Transmission};
 use crate::merkle;
 use crate::term::{Member, Term};
 use crate::typed::{Activation, KeyConfirmation, MemberKey, Scope, recover_signer};
@@ -51,6 +51,7 @@ enum Packet {
     Message(Message),
     Direct(u32, Direct),
     Activated,
+    Roots(Vec<(B256, u64)>),
 }
 
 /// One member: a process that may be down, and its disk.
@@ -71,6 +72,8 @@ pub(super) struct Chain {
     pub(super) next_batch: u64,
     pub(super) waiting: BTreeSet<PendingKey>,
     pub(super) active_keys: BTreeSet<PendingKey>,
+    /// Share roots with the first epoch of each.
+    pub(super) roots: Vec<(B256, u64)>,
 }
 
 /// Changes or drops what a member sends directly.
@@ -88,7 +91,7 @@ pub(super) struct Net {
     pub(super) relay: Relay,
     /// Members whose links are cut.
     pub(super) cut: BTreeSet<u32>,
-    weather: Weather,
+    pub(super) weather: Weather,
     rng: Rng,
     packets: BTreeMap<(u64, u64), (u32, Packet)>,
     sent: u64,
@@ -162,7 +165,15 @@ impl Net {
         self.nodes[index as usize].pending = None;
         if self.chain.group.is_some() {
             self.push(index, 1, Packet::Activated);
+            self.push(index, 2, Packet::Roots(self.chain.roots.clone()));
         }
+    }
+
+    /// A member's operator asks for a refresh.
+    pub(super) fn ask(&mut self, index: u32, number: u64) {
+        let entropy: u8 = u8::try_from(self.rng.below(256)).unwrap();
+        let entropy = Entropy(zeroize::Zeroizing::new([entropy; 32]));
+        self.step(index, &Event::Refresh { number, entropy: &entropy });
     }
 
     pub(super) fn boot_all(&mut self) {
@@ -173,6 +184,17 @@ impl Net {
     pub(super) fn kill(&mut self, index: u32) {
         self.nodes[index as usize].process = None;
         self.packets.retain(|_, (to, _)| *to != index);
+    }
+
+    /// The clock of a member enters an epoch.
+    pub(super) fn enter_epoch(&mut self, index: u32, epoch: u64) {
+        self.nodes[index as usize].process.as_mut().expect("the process runs").enter_epoch(epoch);
+    }
+
+    /// Everything before an epoch is certified at a member.
+    pub(super) fn retire(&mut self, index: u32, epoch: u64) {
+        let process = self.nodes[index as usize].process.as_mut().expect("the process runs");
+        process.retire(epoch).into_iter().for_each(|effect| self.carry_out(index, effect));
     }
 
     fn push(&mut self, to: u32, delay: u64, packet: Packet) {
@@ -218,8 +240,13 @@ impl Net {
             }
             Effect::Direct { to, bytes } => {
                 let mut message: Direct = wire::decode(&bytes, 1 << 20).expect("own messages are canonical");
-                if matches!(message, Direct::Ack(_)) {
-                    let key = deal_key(&self.term, to);
+                let acknowledged = match message {
+                    Direct::Ack(_) => Some(0),
+                    Direct::RefreshAck(number, _) => Some(number),
+                    _ => None,
+                };
+                if let Some(number) = acknowledged {
+                    let key = deal_key(&self.term, number, to);
                     assert!(self.node(from).disk.contains_key(&key), "acknowledged before durable");
                 }
                 if (self.tamper)(from, to, &mut message) {
@@ -227,6 +254,7 @@ impl Net {
                 }
             }
             Effect::Transmit { not_before, what } => self.chain.outbox.push((not_before, what)),
+            Effect::Erase(keys) => keys.iter().for_each(|key| drop(self.nodes[from as usize].disk.remove(key))),
             Effect::Note { code, text } => self.nodes[from as usize].notes.push((code, text)),
             other => panic!("a bootstrap has no business with {other:?}"),
         }
@@ -237,6 +265,10 @@ impl Net {
         let disk = &self.node(from).disk;
         let held = |value: &[u8]| disk.values().any(|held| held.as_slice() == value);
         match message {
+            Message::Observation(ask, _) => {
+                let seed = seed_key(&self.term, ask.instance.epoch);
+                assert!(ask.member != from || disk.contains_key(&seed), "asked before the seed is durable");
+            }
             Message::Partial(partial) => assert!(held(&wire::encode(partial)), "partial not durable"),
             Message::Vote(vote) => assert!(held(&wire::encode(vote)), "vote not durable"),
             Message::Proposal(proposal) => assert!(held(&wire::encode(proposal)), "proposal not durable"),
@@ -277,6 +309,7 @@ impl Net {
             Packet::Message(message) => self.step(to, &Event::Message(message)),
             Packet::Direct(from, message) => self.step(to, &Event::Direct { from: *from, message }),
             Packet::Activated => self.step(to, &Event::Activated),
+            Packet::Roots(roots) => self.step(to, &Event::ShareRoots(roots)),
         }
     }
 
@@ -318,7 +351,12 @@ impl Net {
                 Transmission::ActivateKeys { batch, keys, certificate } => {
                     self.activate_keys(batch, &keys, &certificate)
                 }
-                Transmission::Report { .. } => panic!("no reports here"),
+                Transmission::Report { .. } | Transmission::Rotate { .. } => panic!("no business of a bootstrap"),
+                Transmission::RefreshShares { share_root, signatures } => {
+                    if self.chain.roots.iter().all(|(root, _)| *root != share_root) {
+                        self.refresh_shares(share_root, &signatures);
+                    }
+                }
             }
         }
     }
@@ -342,7 +380,35 @@ impl Net {
         group.verify(&scope.digest(&confirmed).0, &certificate).expect("proof of possession");
         self.chain.group = Some(group);
         self.chain.activations += 1;
+        self.chain.roots.push((share_root, 0));
         (0..self.n()).for_each(|to| self.push(to, 50, Packet::Activated));
+        self.tell_roots();
+    }
+
+    fn tell_roots(&mut self) {
+        let roots = self.chain.roots.clone();
+        (0..self.n()).for_each(|to| self.push(to, 60, Packet::Roots(roots.clone())));
+    }
+
+    /// The same for a refresh; it counts ten epochs after the one before.
+    fn refresh_shares(&mut self, share_root: B256, signatures: &[(u32, [u8; 65])]) {
+        let scope = self.term.scope;
+        let group = self.chain.group.as_ref().expect("an active term");
+        let activation = Activation {
+            committee: scope.committee,
+            term: scope.term,
+            configDigest: scope.config_digest,
+            groupKeyHash: keccak256(group.to_eip2537()),
+            shareRoot: share_root,
+        };
+        let digest = scope.digest(&activation);
+        assert_eq!(signatures.len(), self.term.quorum() as usize);
+        for (member, signature) in signatures {
+            assert_eq!(recover_signer(&digest, signature), Some(self.term.members[*member as usize].address));
+        }
+        let from_epoch = 10 * self.chain.roots.len() as u64;
+        self.chain.roots.push((share_root, from_epoch));
+        self.tell_roots();
     }
 
     fn activate_keys(&mut self, batch: u64, keys: &[PendingKey], certificate: &[u8]) {

@@ -1,0 +1,270 @@
+//! The old term's side of a rotation: a kind-4 instance decides the plan, the old key signs it once, the chain gets it.
+//!
+//! A plan that the chain can no longer take in time (its first epoch is too near) is followed by another attempt, an
+//! instance of its own. Two plans may so be certified; the registry takes the first that comes and refuses the other, since
+//! this term is then no longer the one in force. Leaves out: what a plan and a key must be (`handover`).
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+
+use super::desk::Ctx;
+use super::seal::Seal;
+use crate::effect::{Effect, Journal, Transmission};
+use crate::handover::{self, NewKey, Plan};
+use crate::qbft::{Action, Qbft};
+use crate::term::Term;
+use crate::typed::Kind;
+use crate::wire::{Hash, InstanceId, Message};
+
+/// Attempts at one rotation: more would need a clock that runs backwards or a chain that takes nothing.
+const ATTEMPTS_MAX: u32 = 1_024;
+/// Proposed plans that wait for a base that is not decided here yet.
+const QUESTIONS_MAX: usize = 8;
+
+/// What the stream's history looks like to this member now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bases {
+    /// The last decided header; zeros before the first.
+    pub(super) latest: Hash,
+    /// The ones that may have been the last when a plan was proposed, the latest included.
+    pub(super) recent: Vec<Hash>,
+}
+
+/// A rotation to one later term.
+#[derive(Debug)]
+pub(super) struct Handing {
+    successor: Term,
+    key: Option<NewKey>,
+    attempt: u32,
+    instance: InstanceId,
+    qbft: Qbft,
+    started: bool,
+    seal: Seal,
+    questions: BTreeMap<B256, Plan>,
+    decided: Option<(B256, Plan)>,
+    transmitted: bool,
+    journal: Journal,
+}
+
+impl Handing {
+    /// Begins, or continues from the journal.
+    pub(super) fn new(ctx: &Ctx<'_>, successor: Term, journal: &Journal) -> Self {
+        let journal = kept(journal);
+        let (instance, qbft, seal) = attempt(ctx, &successor, 0, &journal);
+        Self {
+            successor,
+            key: None,
+            attempt: 0,
+            instance,
+            qbft,
+            started: false,
+            seal,
+            questions: BTreeMap::new(),
+            decided: None,
+            transmitted: false,
+            journal,
+        }
+    }
+
+    /// The term it hands over to.
+    pub(super) const fn to(&self) -> u64 {
+        self.successor.scope.term
+    }
+
+    /// First epoch of the plan that was decided last.
+    pub(super) fn planned(&self) -> Option<u64> {
+        self.decided.as_ref().map(|(_, plan)| plan.from_epoch)
+    }
+
+    /// Whether the successor's key is known here.
+    pub(super) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Takes the successor's key, if it is one.
+    pub(super) fn on_key(&mut self, ctx: &mut Ctx<'_>, key: &NewKey) {
+        if self.key.is_some() || key.term != self.to() {
+            return;
+        }
+        match key.check(&self.successor) {
+            Ok(()) => self.key = Some(key.clone()),
+            Err(why) => ctx.note("new_key_refused", format!("a key for term {}: {why}", key.term)),
+        }
+    }
+
+    /// Messages of a kind-4 instance.
+    pub(super) fn on_message(&mut self, ctx: &mut Ctx<'_>, from: u32, message: &Message) {
+        match message {
+            Message::Partial(signed) => self.seal.on_partial(ctx, from, signed),
+            Message::Certified(certified) if self.seal.on_certified(ctx, certified) => {
+                ctx.out.push(Effect::Broadcast(Message::Status(self.instance).encode()));
+            }
+            Message::Certified(_) => {}
+            _ if super::instance_of(message) == Some(self.instance) => {
+                self.start(ctx);
+                let actions = self.qbft.on_message(ctx.now, message);
+                self.act(ctx, actions);
+            }
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, ctx: &mut Ctx<'_>) {
+        if !core::mem::replace(&mut self.started, true) {
+            let actions = self.qbft.start(ctx.now);
+            self.act(ctx, actions);
+        }
+    }
+
+    fn act(&mut self, ctx: &mut Ctx<'_>, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Persist(record) => ctx.out.push(Effect::Persist(record)),
+                Action::Broadcast(message) => ctx.out.push(Effect::Broadcast(message.encode())),
+                Action::Validate { view, value, content, .. } => self.judge(ctx, view, value, &content),
+                Action::Decided { value, content } => {
+                    self.questions.clear();
+                    self.decided = Plan::decode(&content).ok().map(|plan| (value, plan));
+                }
+                Action::Fault(proof) => ctx.accuse(&proof),
+            }
+        }
+    }
+
+    /// A plan is sound whatever the time, or not; whether its base is ours shows when this member has decided as much.
+    fn judge(&mut self, ctx: &mut Ctx<'_>, view: u32, value: B256, content: &[u8]) {
+        let plan = Plan::decode(content).ok().filter(|plan| self.is_sound(ctx, value, plan));
+        match plan {
+            // A quorum has decided already: only the question is left whether this is what it decided.
+            Some(plan) if view > 0 => {
+                if self.questions.len() >= QUESTIONS_MAX {
+                    self.questions.pop_first();
+                }
+                self.questions.insert(value, plan);
+            }
+            plan => self.verdict(ctx, value, plan.is_some()),
+        }
+    }
+
+    fn is_sound(&mut self, ctx: &mut Ctx<'_>, value: B256, plan: &Plan) -> bool {
+        let rotation = plan.rotation(&ctx.desk.term.scope, &self.successor.scope, ctx.desk.stream);
+        if ctx.desk.term.scope.digest(&rotation) != value {
+            return false;
+        }
+        if self.key.is_none() {
+            self.on_key(ctx, &plan.key);
+        }
+        // One key per term: its members consent once. Signatures may be others'.
+        let same = self.key.as_ref().is_some_and(|key| key.group_key == plan.key.group_key);
+        same && plan.key.check(&self.successor).is_ok()
+    }
+
+    fn verdict(&mut self, ctx: &mut Ctx<'_>, value: B256, valid: bool) {
+        let actions = self.qbft.verdict(ctx.now, value, valid);
+        self.act(ctx, actions);
+    }
+
+    /// Does what time, the history and what is held allow.
+    pub(super) fn advance(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
+        self.try_again(ctx);
+        if self.key.is_some() {
+            self.start(ctx);
+        }
+        if self.qbft.next_wakeup().is_some_and(|at| at <= ctx.now) {
+            let actions = self.qbft.on_tick(ctx.now);
+            self.act(ctx, actions);
+        }
+        self.propose(ctx, bases);
+        self.answer(ctx, bases);
+        if let Some((digest, _)) = self.decided {
+            self.seal.sign(ctx, digest);
+        }
+        self.seal.on_tick(ctx);
+        self.transmit(ctx);
+    }
+
+    /// The plan of this attempt came too late for the chain: the next one is made.
+    fn try_again(&mut self, ctx: &mut Ctx<'_>) {
+        let Some((_, plan)) = &self.decided else { return };
+        let desk = ctx.desk;
+        let start = desk.term.epoch_start(plan.from_epoch).unwrap_or(u64::MAX);
+        // One lag before the start it would be final, had the chain taken it two lags before the start at the latest.
+        let missed = ctx.now.saturating_add(desk.policy.snapshot_lag_ms) >= start;
+        if !missed || self.attempt >= ATTEMPTS_MAX {
+            return;
+        }
+        let text = format!("the rotation to term {} from epoch {} was not taken in time", self.to(), plan.from_epoch);
+        ctx.note("rotation_missed", text);
+        self.attempt = self.attempt.saturating_add(1);
+        (self.instance, self.qbft, self.seal) = attempt(ctx, &self.successor, self.attempt, &self.journal);
+        (self.started, self.transmitted, self.decided) = (false, false, None);
+        self.questions.clear();
+    }
+
+    fn propose(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
+        let Some(key) = self.key.clone().filter(|_| self.qbft.wants_candidate()) else { return };
+        let desk = ctx.desk;
+        let policy = &desk.policy;
+        let first = handover::first_epoch(&desk.term, policy.snapshot_lag_ms, policy.view_timeout_ms, ctx.now);
+        let Some(from_epoch) = first else { return };
+        let plan = Plan { version: 1, from_epoch, base: bases.latest, key };
+        let value = desk.term.scope.digest(&plan.rotation(&desk.term.scope, &self.successor.scope, desk.stream));
+        let actions = self.qbft.set_candidate(ctx.now, value, plan.encode());
+        self.act(ctx, actions);
+    }
+
+    /// Judges the plans whose base is decided here, too.
+    fn answer(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
+        let policy = &ctx.desk.policy;
+        let (lag, timeout) = (policy.snapshot_lag_ms, policy.view_timeout_ms);
+        let ready = |plan: &Plan| {
+            bases.recent.contains(&plan.base)
+                && handover::is_near_enough(&ctx.desk.term, lag, timeout, ctx.now, plan.from_epoch)
+        };
+        let values: Vec<B256> =
+            self.questions.iter().filter(|(_, plan)| ready(plan)).map(|(value, _)| *value).collect();
+        for value in values {
+            self.questions.remove(&value);
+            self.verdict(ctx, value, true);
+        }
+    }
+
+    fn transmit(&mut self, ctx: &mut Ctx<'_>) {
+        let Some((digest, plan)) = self.decided.as_ref().filter(|_| !self.transmitted) else { return };
+        let certified = self.seal.certified().filter(|certified| *certified.digest == digest.0);
+        let Some(certificate) = certified.and_then(|c| aggregator::Signature::from_bytes(&c.certificate).ok()) else {
+            return;
+        };
+        let desk = ctx.desk;
+        let rotation = plan.rotation(&desk.term.scope, &self.successor.scope, desk.stream);
+        let turn = u64::from(desk.me).saturating_mul(desk.policy.transmit_stage_ms);
+        let what = Transmission::Rotate {
+            rotation: Box::new(rotation),
+            certificate: certificate.to_onchain().to_vec(),
+            key: Box::new(plan.key.clone()),
+        };
+        ctx.out.push(Effect::Transmit { not_before: ctx.now.saturating_add(turn), what });
+        self.transmitted = true;
+    }
+
+    pub(super) fn next_wakeup(&self, lag_ms: u64, term: &Term) -> Option<u64> {
+        let missed = self.decided.as_ref().and_then(|(_, plan)| term.epoch_start(plan.from_epoch));
+        let missed = missed.map(|start| start.saturating_sub(lag_ms)).filter(|_| self.attempt < ATTEMPTS_MAX);
+        [self.qbft.next_wakeup(), self.seal.next_wakeup(), missed].into_iter().flatten().min()
+    }
+}
+
+/// The instance of one attempt; stream = attempt, epoch = the new term.
+fn attempt(ctx: &Ctx<'_>, successor: &Term, attempt: u32, journal: &Journal) -> (InstanceId, Qbft, Seal) {
+    let instance = InstanceId::new(Kind::Rotation, attempt, successor.scope.term);
+    let config = ctx.desk.agreement_on(instance, (0..ctx.desk.term.n()).collect());
+    let qbft = Qbft::restore(config, ctx.desk.key.clone(), journal);
+    (instance, qbft, Seal::restore(instance, &ctx.desk.term.scope, journal))
+}
+
+/// The records that a rotation may need: agreements and signatures, without the states and observations of epochs.
+pub(super) fn kept(journal: &Journal) -> Journal {
+    let wanted = |key: &[u8]| [b"qbft/".as_slice(), b"sign/", b"cert/"].iter().any(|tag| key.starts_with(tag));
+    journal.iter().filter(|record| wanted(&record.key) && !record.value.is_empty()).cloned().collect()
+}

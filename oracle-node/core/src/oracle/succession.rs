@@ -1,0 +1,223 @@
+//! Where one term meets another: the rotation that ends this term, what it leaves to the next, and what it took over from
+//! the one before. Leaves out: agreeing on a rotation (`handing`), fetching Σ (`inherit`), single epochs (`running`).
+
+use std::collections::BTreeMap;
+
+use alloy_sol_types::SolValue;
+use minicbor::bytes::ByteVec;
+
+use super::desk::Ctx;
+use super::handing::{Bases, Handing, kept};
+use super::inherit::Inherit;
+use super::journal::{self, HEAD, ORIGIN};
+use super::running::Running;
+use crate::effect::{Effect, Journal};
+use crate::handover::{self, Checkpoint, Start};
+use crate::term::Term;
+use crate::typed::{Header, Kind};
+use crate::wire::{Bytes, Message};
+
+/// Pause between two repetitions of what this term leaves, in view timeouts; members of the next one need it once.
+const REPEAT_TIMEOUTS: u64 = 4;
+
+/// A certified header as the journal keeps it: ABI bytes and certificate.
+pub(super) type Head = (ByteVec, Bytes<48>);
+
+/// The ends of a term.
+#[derive(Debug, Default)]
+pub(super) struct Succession {
+    /// First epoch of this term.
+    pub(super) first: u64,
+    /// Σ before `first`, while it is fetched.
+    pub(super) inherit: Option<Inherit>,
+    /// What Σ before `first` was taken from.
+    origin: Option<Checkpoint>,
+    /// The rotation away from this term, once final on the chain.
+    pub(super) ends: Option<Start>,
+    /// The rotation in the making.
+    pub(super) handing: Option<Handing>,
+    /// Certified headers by epoch.
+    pub(super) heads: BTreeMap<u64, Head>,
+    /// Highest epoch on the chain.
+    pub(super) posted: Option<u64>,
+    journal: Journal,
+    repeat_at: u64,
+    answered_at: u64,
+}
+
+impl Succession {
+    /// Takes back what the journal holds of it.
+    pub(super) fn restore(journal: &Journal, start: Option<&Start>) -> Self {
+        let first = start.map_or(0, |start| start.from_epoch);
+        Self { first, journal: kept(journal), ..Self::default() }
+    }
+
+    /// First epoch that is not this term's; `u64::MAX` while no rotation is known.
+    pub(super) fn until(&self) -> u64 {
+        self.ends.as_ref().map_or(u64::MAX, |ends| ends.from_epoch)
+    }
+}
+
+impl Running {
+    /// Σ before the first epoch: from the journal, or still to come.
+    pub(super) fn settle_in(&mut self, start: Option<Start>) {
+        let (scope, first) = (self.desk.term.scope, self.succession.first);
+        for epoch in self.past_epochs() {
+            let head = journal::load::<Head>(self.journal(), HEAD, &scope, self.desk.instance(epoch));
+            self.succession.heads.extend(head.map(|head| (epoch, head)));
+        }
+        let Some(start) = start else { return };
+        self.beacon.prune(self.desk.term.first_slot_of(first));
+        self.succession.origin = journal::load(self.journal(), ORIGIN, &scope, self.desk.instance(first));
+        if self.is_lost() {
+            self.succession.inherit = Some(Inherit::new(start));
+        }
+    }
+
+    /// Begins from Σ as soon as it is here.
+    pub(super) fn inherit(&mut self, now: u64, out: &mut Vec<Effect>) {
+        let Some(inherit) = &mut self.succession.inherit else { return };
+        let Some((state, origin)) = inherit.advance(&self.desk, now, out) else { return };
+        let instance = self.desk.instance(self.succession.first);
+        let scope = &self.desk.term.scope;
+        if let Some(origin) = &origin {
+            out.push(Effect::Persist(journal::record(ORIGIN, scope, instance, origin)));
+            let header = origin.header.to_vec();
+            out.push(Effect::Serve(Checkpoint::of(&header, *origin.certificate, &uncarried(&state, origin)).1));
+        }
+        out.push(Effect::Persist(journal::record(journal::STATE, scope, instance, &state)));
+        let text = format!("term {} begins at epoch {}", self.desk.term.scope.term, self.succession.first);
+        out.push(Effect::Note { code: "term_begins", text });
+        self.begin_from(self.succession.first, state);
+        (self.succession.inherit, self.succession.origin) = (None, origin);
+    }
+
+    /// A later term is configured: this one's key will hand over to it.
+    pub(super) fn succeed(&mut self, now: u64, successor: Term, out: &mut Vec<Effect>) {
+        let later = successor.scope.term > self.desk.term.scope.term;
+        let known = self.succession.handing.as_ref().is_some_and(|handing| handing.to() >= successor.scope.term);
+        if !later || known || self.succession.ends.is_some() {
+            return;
+        }
+        let Self { desk, beacon, succession, .. } = self;
+        let ctx = Ctx { desk, beacon, state: None, snapshot: None, now, out };
+        succession.handing = Some(Handing::new(&ctx, successor, &succession.journal));
+    }
+
+    /// The chain rotated away from this term: nothing of its first epoch on is ours.
+    pub(super) fn end(&mut self, ends: Start) {
+        self.beacon.end_at(self.desk.term.first_slot_of(ends.from_epoch));
+        self.drop_rounds_from(ends.from_epoch);
+        self.succession.handing = None;
+        self.succession.ends = Some(ends);
+    }
+
+    /// Messages between terms and about rotations. `true` if it was one.
+    pub(super) fn on_succession(&mut self, now: u64, from: u32, message: &Message, out: &mut Vec<Effect>) -> bool {
+        if let Message::Checkpoint(checkpoint) = message {
+            if let Some(inherit) = &mut self.succession.inherit {
+                inherit.on_checkpoint(&self.desk, checkpoint);
+            }
+            return true;
+        }
+        let about = super::instance_of(message).and_then(|instance| instance.kind());
+        if !matches!(message, Message::NewKey(_)) && about != Some(Kind::Rotation) {
+            return false;
+        }
+        let Self { desk, beacon, succession, .. } = self;
+        if let Some(handing) = &mut succession.handing {
+            let mut ctx = Ctx { desk, beacon, state: None, snapshot: None, now, out };
+            match message {
+                Message::NewKey(key) => handing.on_key(&mut ctx, key),
+                _ => handing.on_message(&mut ctx, from, message),
+            }
+        }
+        true
+    }
+
+    /// Works on the rotation, and says what this term leaves once it is over.
+    pub(super) fn hand_over(&mut self, now: u64, out: &mut Vec<Effect>) {
+        if let Some(bases) = self.bases() {
+            let Self { desk, beacon, succession, .. } = self;
+            if let Some(handing) = &mut succession.handing {
+                handing.advance(&mut Ctx { desk, beacon, state: None, snapshot: None, now, out }, &bases);
+            }
+        }
+        if now >= self.succession.repeat_at && self.succeeded() == Some(false) {
+            let pause = self.desk.policy.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
+            if let Some(checkpoint) = self.legacy(out) {
+                self.succession.repeat_at = now.saturating_add(pause);
+                out.push(Effect::Broadcast(Message::Checkpoint(checkpoint).encode()));
+            }
+        }
+    }
+
+    /// Whether the next term is known to report; `None` while this term goes on.
+    fn succeeded(&self) -> Option<bool> {
+        let ends = self.succession.ends.as_ref()?;
+        Some(self.succession.posted.is_some_and(|posted| posted >= ends.from_epoch))
+    }
+
+    /// What this term leaves, if it is certified: the checkpoint before the next term, its pieces put on the shelf.
+    fn legacy(&self, out: &mut Vec<Effect>) -> Option<Checkpoint> {
+        let ends = self.succession.ends.as_ref()?;
+        for (epoch, (header, certificate)) in self.succession.heads.iter().rev() {
+            let Some(state) = self.state_after(*epoch) else { continue };
+            let (checkpoint, pieces) = Checkpoint::of(header, **certificate, state);
+            // Our own certificate: only whether it is this header is the question.
+            let header = checkpoint.header().ok()?;
+            let is_it = match ends.forced {
+                true => handover::base_root(self.desk.stream, self.desk.term.scope.digest(&header)) == ends.base,
+                false => header.epoch.checked_add(1) == Some(ends.from_epoch),
+            };
+            if is_it {
+                out.push(Effect::Serve(pieces));
+                return Some(checkpoint);
+            }
+        }
+        None
+    }
+
+    /// Keeps a certified header: what a rotation may be based on.
+    pub(super) fn keep_head(&mut self, header: &Header, certificate: Bytes<48>, out: &mut Vec<Effect>) {
+        let head: Head = (header.abi_encode().into(), certificate);
+        let instance = self.desk.instance(header.epoch);
+        out.push(Effect::Persist(journal::record(HEAD, &self.desk.term.scope, instance, &head)));
+        self.succession.heads.insert(header.epoch, head);
+    }
+
+    /// Tells a member that asks for the first epoch what it begins from.
+    pub(super) fn answer_origin(&mut self, now: u64, out: &mut Vec<Effect>) {
+        let pause = self.desk.policy.view_timeout_ms / 2;
+        let rested = now >= self.succession.answered_at;
+        if let Some(origin) = self.succession.origin.clone().filter(|_| rested) {
+            self.succession.answered_at = now.saturating_add(pause);
+            out.push(Effect::Broadcast(Message::Checkpoint(origin).encode()));
+        }
+    }
+
+    pub(super) fn succession_wakeup(&self) -> Option<u64> {
+        let (desk, succession) = (&self.desk, &self.succession);
+        let inherit = succession.inherit.as_ref().and_then(|inherit| inherit.next_wakeup(desk));
+        let handing = succession
+            .handing
+            .as_ref()
+            .and_then(|handing| handing.next_wakeup(desk.policy.snapshot_lag_ms, &desk.term));
+        let over = self.succeeded() == Some(false) && self.next_epoch() >= succession.until();
+        [inherit, handing, over.then_some(succession.repeat_at)].into_iter().flatten().min()
+    }
+
+    fn bases(&self) -> Option<Bases> {
+        let recent: Vec<_> = self.known_states().map(|state| state.previous_header).collect();
+        Some(Bases { latest: *recent.last()?, recent })
+    }
+}
+
+/// The state as the origin's header rooted it: before governance skipped epochs.
+fn uncarried(state: &crate::state::State, origin: &Checkpoint) -> crate::state::State {
+    let mut state = state.clone();
+    if let Ok(header) = origin.header() {
+        state.next_epoch = header.epoch.saturating_add(1);
+    }
+    state
+}

@@ -1,0 +1,87 @@
+//! What is kept for how long. The bytes of a message are dropped once its epoch is archived and old; its id is kept twice as
+//! long, so that the same message cannot be new again while any report may still use it. Archives, reports, statements and
+//! the journal are never dropped here.
+//! Leaves out: which epochs those are (`node`); docs/operate.md says what is left of an old epoch.
+
+use rocksdb::{Direction, IteratorMode, WriteBatch};
+
+use super::{EVIDENCE, FAMILIES, Store, StoreError};
+
+/// Messages dropped in one write.
+const AT_ONCE: usize = 4_096;
+/// Bytes of an arrival key before the id: tag, arrival, device, boot, sequence.
+const ID_AT: usize = 1 + 8 + 8 + 4 + 8;
+/// Where the next round of pruning begins, of bytes and of ids; beside the arrivals, and no key of theirs.
+const PRUNED: &[u8] = b"pruned";
+
+/// What one round dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Messages whose bytes are gone, and whose ids are kept.
+    pub bytes: u64,
+    /// Messages of which nothing is kept.
+    pub ids: u64,
+}
+
+impl Store {
+    /// Drops the bytes of everything that arrived before `bytes_before`, and every trace of what arrived before
+    /// `ids_before` (both unix ms, and both below the start of the oldest epoch that is not archived).
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn prune(&self, bytes_before: u64, ids_before: u64) -> Result<Pruned, StoreError> {
+        let (bytes_from, ids_from) = self.pruned_until()?;
+        let bytes = self.sweep(bytes_from, bytes_before, false)?;
+        let ids = self.sweep(ids_from, ids_before.min(bytes_before), true)?;
+        let until = [bytes_from.max(bytes_before), ids_from.max(ids_before.min(bytes_before))].map(u64::to_be_bytes);
+        self.put_synced(EVIDENCE, PRUNED, &until.concat())?;
+        Ok(Pruned { bytes, ids })
+    }
+
+    fn pruned_until(&self) -> Result<(u64, u64), StoreError> {
+        let kept = self.get(EVIDENCE, PRUNED)?.unwrap_or_default();
+        let (bytes, ids) = kept.split_at_checked(8).unwrap_or_default();
+        let number = |part: &[u8]| part.try_into().map_or(0, u64::from_be_bytes);
+        Ok((number(bytes), number(ids)))
+    }
+
+    fn sweep(&self, from_ms: u64, before_ms: u64, everything: bool) -> Result<u64, StoreError> {
+        let family = self.family(EVIDENCE)?;
+        let start = [b"a".as_slice(), &from_ms.to_be_bytes()].concat();
+        let (mut batch, mut dropped) = (WriteBatch::default(), 0u64);
+        for pair in self.db.iterator_cf(family, IteratorMode::From(&start, Direction::Forward)) {
+            let (key, _) = pair?;
+            let arrival = key.strip_prefix(b"a").and_then(|rest| rest.first_chunk::<8>()).copied();
+            let (Some(arrival), Some(id)) = (arrival.map(u64::from_be_bytes), key.get(ID_AT..)) else { break };
+            if arrival >= before_ms {
+                break;
+            }
+            let body = [b"e".as_slice(), id].concat();
+            if everything {
+                batch.delete_cf(family, body);
+                batch.delete_cf(family, key);
+            } else {
+                batch.put_cf(family, body, []);
+            }
+            dropped = dropped.saturating_add(1);
+            if batch.len() >= AT_ONCE {
+                self.db.write(std::mem::take(&mut batch))?;
+            }
+        }
+        self.db.write(batch)?;
+        Ok(dropped)
+    }
+
+    /// Bytes of all tables on disk, as the database counts them; what is only in its log is not among them.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn bytes_on_disk(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0u64;
+        for name in FAMILIES {
+            let found = self.db.property_int_value_cf(self.family(name)?, "rocksdb.total-sst-files-size")?;
+            bytes = bytes.saturating_add(found.unwrap_or(0));
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,169 @@
+//! Reports with any counters at all, and claims of them, good and spoiled. Leaves out: what they pay (`crate::model`).
+
+use alloy::primitives::{B256, keccak256};
+
+use super::{Attempt, Campaign, RING, Report, account};
+use crate::model::{Counters, Terms};
+use crate::tree::tree;
+use crate::world::{ClaimItem, EPOCH, Escrow, Leaf, WINDOW, policy};
+
+impl Campaign {
+    /// A report of the next epoch or one after it, with any counters at all for every lease there ever was.
+    pub(super) fn post(&mut self) {
+        let last = self.reports.last().map_or(0, |report| report.epoch + 1);
+        let skip = if self.dice.one_in(8) { 20 } else { 2 };
+        let reached = (self.now() - self.world.start_of(0)) / EPOCH;
+        let epoch = last.max(reached.saturating_sub(1)) + self.dice.up_to(skip);
+        let over = self.world.start_of(epoch + 1);
+        if over > self.now() {
+            self.world.chain.pass_to(over);
+        }
+        let mut leaves: Vec<Leaf> = (0..self.cases.len()).map(|case| self.leaf(case, over)).collect();
+        leaves.push(Leaf { lease: 1 << 40, ..self.blank() });
+        let (root, paths) = tree(&leaves);
+        let taken = self.world.post(epoch, root, leaves.len() as u32);
+        assert_eq!(taken.is_err(), self.frozen, "a report of epoch {epoch}: {:?}", taken.err());
+        if self.frozen {
+            return;
+        }
+        self.reports.push(Report { epoch, active_at: self.now() + WINDOW, disabled: false, leaves, paths });
+        self.tally.posted += 1;
+        // An older report is refused, whatever it says.
+        if self.dice.one_in(4) {
+            assert!(self.world.post(epoch.saturating_sub(1), root, 1).is_err(), "an older epoch was taken");
+        }
+    }
+
+    pub(super) fn blank(&self) -> Leaf {
+        Leaf {
+            lease: 0,
+            units: 0,
+            goodSeconds: 0,
+            badSeconds: 0,
+            creditSeconds: 0,
+            adjustment: 0,
+            through: 0,
+            evidenceRoot: keccak256("evidence"),
+            policyHash: policy(),
+        }
+    }
+
+    pub(super) fn leaf(&mut self, case: usize, over: u64) -> Leaf {
+        let Terms { start, end, units_per_second, .. } = self.cases[case].lease.terms;
+        let through = match self.dice.up_to(5) {
+            0 => over + self.dice.up_to(200),
+            1 => over.saturating_sub(self.dice.up_to(400)),
+            2 => end,
+            _ => over.min(end),
+        };
+        let elapsed = through.clamp(start, end) - start;
+        let units = match self.dice.up_to(7) {
+            0 => u128::MAX,
+            1 => 0,
+            _ => u128::from(self.dice.up_to(elapsed)) * units_per_second,
+        };
+        let credit = if self.dice.one_in(3) { self.dice.up_to(2 * elapsed) } else { 0 };
+        let adjustment = if self.dice.one_in(4) { u128::from(self.dice.up_to(60)) } else { 0 };
+        let bad = if self.dice.one_in(2) { 0 } else { self.dice.up_to(elapsed) };
+        let (lease, blank) = (self.cases[case].id, self.blank());
+        let judged = Leaf { goodSeconds: elapsed - bad, badSeconds: bad, ..blank };
+        Leaf { lease, units, creditSeconds: credit, adjustment, through, ..judged }
+    }
+
+    /// Whether the hub proves leaves of this report now.
+    pub(super) fn proves(&self, report: usize) -> bool {
+        let Report { epoch, active_at, disabled, .. } = self.reports[report];
+        let overwritten = self.reports.iter().any(|other| other.epoch > epoch && other.epoch % RING == epoch % RING);
+        active_at <= self.now() && !overwritten && !disabled
+    }
+
+    /// A claim of a lease from some report, now and then with something wrong in it.
+    pub(super) fn attempt(&mut self, case: usize) -> Option<Attempt> {
+        let id = self.cases[case].id;
+        let with: Vec<usize> =
+            (0..self.reports.len()).filter(|i| self.reports[*i].leaves.iter().any(|leaf| leaf.lease == id)).collect();
+        let recent = with.len().saturating_sub(4);
+        let report =
+            *with.get(if self.dice.one_in(3) { self.dice.pick(with.len()) } else { recent + self.dice.pick(4) })?;
+        let Report { epoch, leaves, paths, .. } = &self.reports[report];
+        let place = leaves.iter().position(|leaf| leaf.lease == id)?;
+        let mut item = ClaimItem { lease: id, epoch: *epoch, leaf: leaves[place].clone(), proof: paths[place].clone() };
+        let spoiled = self.dice.one_in(5);
+        if spoiled {
+            match self.dice.up_to(4) {
+                0 => item.leaf.units ^= 1,
+                1 => item.proof.push(B256::ZERO),
+                2 => item.epoch += RING,
+                3 => item.leaf.policyHash = keccak256("another policy"),
+                _ => item.leaf.through += 1,
+            }
+        }
+        let proven = !spoiled && self.proves(report);
+        Some(Attempt { case, item, proven })
+    }
+
+    /// Writes a proven leaf into the history; returns what it earns.
+    pub(super) fn prove(&mut self, attempt: &Attempt) -> u128 {
+        let Leaf { units, adjustment, creditSeconds, through, .. } = attempt.item.leaf;
+        let units = if self.slip { units.saturating_add(1) } else { units };
+        let counters = Counters { units, adjustment, credit_seconds: creditSeconds, through };
+        let now = self.now();
+        let paid = self.cases[attempt.case].lease.prove(now, counters);
+        if paid > 0 {
+            self.tally.paying_claims += 1;
+        } else {
+            self.tally.idle_claims += 1;
+        }
+        paid
+    }
+
+    pub(super) fn claim(&mut self) {
+        let Some(case) = self.any_case() else { return };
+        let Some(attempt) = self.attempt(case) else { return };
+        let ClaimItem { lease, epoch, leaf, proof } = attempt.item.clone();
+        let call = Escrow::claimCall { lease, epoch, leaf, proof };
+        let taken = self.world.chain.call(account(0xaa, 0), self.world.escrow, &call);
+        let expected = self.is_open(case) && attempt.proven;
+        assert_eq!(taken.is_ok(), expected, "claim of lease {lease}, epoch {epoch}: {:?}", taken.err());
+        if let Ok(done) = taken {
+            let earned = self.prove(&attempt);
+            let paid: u128 = done.returned.to();
+            assert!(paid == earned, "claim of lease {lease}: {paid} is not what the calculation says, {earned}");
+        } else {
+            self.tally.refused += 1;
+        }
+    }
+
+    pub(super) fn claim_batch(&mut self) {
+        let mut attempts = Vec::new();
+        for _ in 0..self.dice.up_to(6) {
+            let Some(case) = self.any_case() else { return };
+            attempts.extend(self.attempt(case));
+        }
+        let items = attempts.iter().map(|attempt| attempt.item.clone()).collect();
+        let call = Escrow::claimBatchCall { items };
+        let done = self.world.chain.call(account(0xaa, 0), self.world.escrow, &call).unwrap();
+        let skipped = done.events::<Escrow::ClaimSkipped>().len();
+        let mut unproven = 0;
+        for attempt in &attempts {
+            if self.is_open(attempt.case) && attempt.proven {
+                self.prove(attempt);
+            } else {
+                unproven += 1;
+            }
+        }
+        assert!(skipped >= unproven, "{skipped} of a batch were passed over, at least {unproven} are not proven");
+    }
+
+    /// The guardian voids a root and every later one; the stream stays frozen for the rest of the campaign.
+    pub(super) fn disable(&mut self) {
+        let Some(Report { epoch, active_at, disabled, .. }) = self.reports.last() else { return };
+        let (epoch, expected) = (*epoch, *active_at > self.now() && !disabled);
+        let taken = self.world.disable(epoch);
+        assert_eq!(taken.is_ok(), expected, "disabling epoch {epoch}");
+        if expected {
+            self.frozen = true;
+            self.reports.iter_mut().filter(|report| report.epoch >= epoch).for_each(|report| report.disabled = true);
+        }
+    }
+}
