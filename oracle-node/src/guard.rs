@@ -207,7 +207,7 @@ impl Sentry {
         let forgotten = memory != Memory::Whole || kept == Some(Floor::SILENT);
         if let Memory::Lost(why) = memory {
             tracing::warn!(
-                "this member may have forgotten what it said ({why}): it only listens for one whole epoch, and leaves \
+                "this member may have forgotten what it said ({why}): it only listens until it has seen others report without it, and leaves \
                  epochs that ended before to the others"
             );
         }
@@ -273,7 +273,11 @@ impl Sentry {
         took_part: bool,
         now: u64,
     ) -> Result<bool, GuardError> {
-        if !took_part || self.store.observed_in(self.term, stream, epoch)? {
+        if !took_part {
+            self.guard.absent(term, epoch);
+            return Ok(false);
+        }
+        if self.store.observed_in(self.term, stream, epoch)? {
             return Ok(false);
         }
         let finding = self.guard.spoke(term, InstanceId::new(Kind::Report, stream, epoch), now);

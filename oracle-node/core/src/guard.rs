@@ -1,11 +1,13 @@
 //! The doppelganger guard: what a member may still say when it may have forgotten what it said. DESIGN.md §11.
 //!
 //! A member forgets when its store is put back from a copy, or lost, or when its keys are moved to another machine. A vote
-//! that contradicts a forgotten one costs the bond. So such a member first only listens for one whole epoch:
+//! that contradicts a forgotten one costs the bond. So such a member first only listens, for one whole epoch at least:
 //!
 //! - A statement of its own about an epoch that ended *after* this process began can only come from another process with
 //!   the same key: [`Finding::Doppelganger`]. Nothing may be signed until that one is stopped.
 //! - A statement about an earlier epoch is one that was forgotten; it raises the floor.
+//! - Silence proves nothing: the network may keep a twin's messages from its twin. So it must have seen reports of such epochs
+//!   certified, and none of them may rest on an observation of its own.
 //! - Afterwards it may speak of epochs that had not ended when it began, and that it never heard itself speak of.
 //!
 //! A restart with an intact journal does not wait, but goes on listening: a doppelganger is noticed there, too.
@@ -18,6 +20,9 @@ use crate::limits::REFRESH_AHEAD_S;
 use crate::term::Term;
 use crate::typed::{Kind, Scope};
 use crate::wire::{InstanceId, Message, PreparedProof, Proposal, RoundChange, Statement};
+
+/// Certified reports without this member that a listening one must have seen: a leader may leave out one observation.
+pub const ABSENT_REPORTS: u64 = 2;
 
 /// What may be said about instances of one term; everything else may have been said and forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -78,6 +83,8 @@ pub struct Guard {
     floor: Floor,
     /// Highest epoch that this member was heard to speak of and has forgotten, plus one.
     forgotten: u64,
+    /// Certified reports of epochs that ended while it listened, without an observation of its own.
+    absent: u64,
 }
 
 impl Guard {
@@ -94,6 +101,7 @@ impl Guard {
             listening: forgotten.then_some(now),
             floor,
             forgotten: 0,
+            absent: 0,
         }
     }
 
@@ -103,12 +111,12 @@ impl Guard {
         if self.listening.is_some() { Floor::SILENT } else { self.floor }
     }
 
-    /// When listening ends: at the moment when the first epoch that began after the start is observed, or one epoch after
-    /// the start while the term's genesis is not known. `None` when it does not only listen.
+    /// When listening ends at the earliest: at the moment when the first epoch that began after the start is observed.
+    /// `None` when it does not only listen, or while the term's genesis is not known.
     #[must_use]
     pub fn listens_until(&self, term: &Term) -> Option<u64> {
         let since = self.listening?;
-        let Some(genesis) = term.genesis_ms else { return Some(since.saturating_add(term.epoch_ms)) };
+        let genesis = term.genesis_ms?;
         let began = term.epoch_at(since.max(genesis)).unwrap_or(0);
         Some(self.observed_at(term, began.saturating_add(1)))
     }
@@ -116,7 +124,8 @@ impl Guard {
     /// Ends the listening when it is time; gives the floor that is then in force, once. `posted` is the last epoch on the
     /// chain and `next_batch` the first batch of device keys that the chain has not used.
     pub fn settle(&mut self, term: &Term, posted: Option<u64>, next_batch: u64, now: u64) -> Option<Floor> {
-        let since = self.listening.filter(|_| self.listens_until(term).is_some_and(|until| now >= until))?;
+        let due = self.absent >= ABSENT_REPORTS && self.listens_until(term).is_some_and(|until| now >= until);
+        let since = self.listening.filter(|_| due)?;
         // An epoch that had not ended at the start cannot have been spoken of before it.
         let unended = term.epoch_at(since.max(term.genesis_ms.unwrap_or(0))).map_or(0, |epoch| epoch.saturating_add(1));
         let reports = unended.max(self.forgotten).max(posted.map_or(0, |epoch| epoch.saturating_add(1)));
@@ -145,6 +154,13 @@ impl Guard {
         Some(self.spoke(term, worst, now))
     }
 
+    /// A report was certified that rests on no observation of this member.
+    pub fn absent(&mut self, term: &Term, epoch: u64) {
+        if self.listening.is_some_and(|since| self.observed_at(term, epoch) > since) {
+            self.absent = self.absent.saturating_add(1);
+        }
+    }
+
     /// This member is known to have spoken about an instance, and its store does not know that.
     pub fn spoke(&mut self, term: &Term, instance: InstanceId, now: u64) -> Finding {
         let report = instance.kind() == Some(Kind::Report);
@@ -157,7 +173,7 @@ impl Guard {
         if !self.floor().allows(&instance) {
             return Finding::Forgotten(instance);
         }
-        self.listening = Some(now);
+        (self.listening, self.absent) = (Some(now), 0);
         Finding::Forgotten(instance)
     }
 

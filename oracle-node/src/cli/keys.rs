@@ -34,7 +34,7 @@ enum Action {
     New(Target),
     /// Make a key file from an existing key: 64 hex digits, a web3 keystore or an EIP-2335 keystore.
     #[command(after_help = "Example:\n  oracle-node keys import wallet.json --kind member --out keys/member.key\n\n\
-        A member key that has signed elsewhere first only listens for one epoch (docs/operate.md).")]
+        A member key that has signed elsewhere first only listens for an epoch or two (docs/operate.md).")]
     Import(Import),
     /// Write a key under another password into a new file: a backup, or for another tool.
     #[command(
@@ -270,7 +270,9 @@ fn import_key(import: &Import) -> anyhow::Result<()> {
     let secret = Secret::read(&import.from, &Passwords::new(file))?;
     store_key(&secret, &import.target, import.never_used)?;
     if import.target.kind == Kind::Member && !import.never_used {
-        eprintln!("this key may have signed elsewhere: the node will listen for one whole epoch before it takes part");
+        eprintln!(
+            "this key may have signed elsewhere: the node will only listen for an epoch or two before it takes part"
+        );
     }
     Ok(())
 }

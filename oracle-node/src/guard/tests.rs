@@ -170,6 +170,10 @@ fn who_forgot_listens_and_then_takes_part_and_a_restart_does_not_wait_again() {
         let mut sentry = home.sentry(now + 2_000);
         assert!(sentry.listens());
         let until = START + 4 * EPOCH + 500;
+        assert_eq!(sentry.settle(&term(), Some(1), 0, until).expect("disk"), None, "nothing heard is no proof");
+        for epoch in [2, 3] {
+            assert!(!sentry.certified(&term(), 0, epoch, false, until).expect("disk"));
+        }
         assert_eq!(sentry.settle(&term(), Some(1), 0, until).expect("disk"), Some(3));
         assert!(!sentry.may_say(&statement(2, Phase::Commit, 1)).expect("disk"));
         assert!(sentry.may_say(&statement(3, Phase::Observation, 1)).expect("disk"));

@@ -43,6 +43,7 @@ fn an_intact_memory_does_not_wait() {
 fn a_lost_memory_listens_for_one_whole_epoch() {
     // In the middle of epoch 2: epoch 3 is the first that begins afterwards, observed at its end and δ.
     let mut guard = guard(true, START + 2 * EPOCH + 7_000);
+    seen(&mut guard, [2, 3]);
     let until = START + 4 * EPOCH + DELTA;
     assert_eq!((guard.floor(), guard.listens_until(&term())), (Floor::SILENT, Some(until)));
     assert_eq!(guard.settle(&term(), Some(1), 4, until - 1), None);
@@ -65,10 +66,12 @@ fn a_lost_memory_listens_for_one_whole_epoch() {
 fn what_is_on_the_chain_or_was_heard_raises_the_floor() {
     let now = START + 2 * EPOCH + 7_000;
     let mut posted = guard(true, now);
+    seen(&mut posted, [2, 3]);
     assert_eq!(posted.settle(&term(), Some(8), 0, u64::MAX).map(|floor| floor.reports), Some(9));
 
     // A clock that was wrong once: spoken of epoch 1, long before this start; not above what the clock gives anyway.
     let mut heard = guard(true, now);
+    seen(&mut heard, [2, 3]);
     let said = Message::Vote(vote(&key(), 1));
     assert_eq!(heard.hear(&term(), &said, now, |_| false), Some(Finding::Forgotten(vote(&key(), 1).instance)));
     assert_eq!(heard.settle(&term(), None, 0, u64::MAX).map(|floor| floor.reports), Some(3));
@@ -108,17 +111,37 @@ fn a_journal_that_seemed_whole_and_is_not_begins_to_listen() {
     let found = guard.hear(&term(), &Message::Vote(vote(&key(), 3)), now + 10, |_| false);
     assert_eq!(found, Some(Finding::Forgotten(InstanceId::new(Kind::Report, 0, 3))));
     assert_eq!(guard.floor(), Floor::SILENT);
+    seen(&mut guard, [4, 5]);
     assert_eq!(guard.settle(&term(), None, 0, START + 6 * EPOCH + DELTA).map(|floor| floor.reports), Some(5));
 }
 
 #[test]
-fn before_genesis_one_epoch_is_listened_and_the_ceremony_left_to_others() {
+fn silence_alone_proves_nothing() {
+    // The network may bring everything to the twin, and nothing here.
+    let mut guard = guard(true, START + 2 * EPOCH + 7_000);
+    assert_eq!(guard.settle(&term(), Some(50), 0, START + 100 * EPOCH), None);
+    // Reports of what ended before the start tell nothing of a twin that runs now; one alone may have left it out.
+    seen(&mut guard, [0, 1, 1, 2]);
+    assert_eq!(guard.settle(&term(), Some(50), 0, START + 100 * EPOCH), None);
+    seen(&mut guard, [3]);
+    assert_eq!(guard.settle(&term(), Some(50), 0, START + 100 * EPOCH).map(|floor| floor.reports), Some(51));
+}
+
+#[test]
+fn before_genesis_it_only_listens_and_leaves_the_ceremony_to_others() {
     let mut early = term();
     early.genesis_ms = None;
     let mut guard = guard(true, 500);
-    assert_eq!(guard.listens_until(&early), Some(500 + EPOCH));
-    let floor = guard.settle(&early, None, 0, 500 + EPOCH).expect("time");
-    assert!(!floor.allows(&InstanceId::new(Kind::Dkg, 0, 0)) && floor.allows(&InstanceId::new(Kind::Report, 0, 0)));
+    assert_eq!((guard.listens_until(&early), guard.settle(&early, None, 0, u64::MAX)), (None, None));
+    // Once the term runs, the epochs of it do not count as spoken of.
+    seen(&mut guard, [0, 1]);
+    let floor = guard.settle(&term(), None, 0, START + 2 * EPOCH + DELTA).expect("time");
+    assert!(!floor.allows(&InstanceId::new(Kind::Dkg, 0, 0)) && floor.allows(&InstanceId::new(Kind::Report, 0, 1)));
+}
+
+/// Reports certified without this member.
+fn seen<const N: usize>(guard: &mut Guard, epochs: [u64; N]) {
+    epochs.into_iter().for_each(|epoch| guard.absent(&term(), epoch));
 }
 
 fn decided(commit: Statement) -> Message {
