@@ -119,7 +119,7 @@ impl Intake {
             batch.iter().map(|raw| Incoming { class: raw.class, kid: raw.kid, bytes: &raw.bytes }).collect();
         let judged = ingest::judge(&incoming, &keys, &self.network);
         let mut taken = Taken::default();
-        // From here to the write one batch at a time: two batches with one message must not both find it new.
+        // From here until it is written (not: durable) one batch at a time: two batches with one message must not both find it new.
         let mut log = self.log();
         let mut seen = BTreeSet::new();
         for (raw, verdict) in batch.iter().zip(judged) {
@@ -136,11 +136,14 @@ impl Intake {
         }
         if !taken.new.is_empty() {
             let receipts = log.seal(&taken.new);
-            self.store.put_evidence(&taken.new, &receipts)?;
+            self.store.append_evidence(&taken.new, &receipts)?;
             log.advance(&receipts);
             taken.receipts = Some(receipts);
-            self.metrics.evidence_stored.inc_by(taken.new.len() as u64);
         }
+        drop(log);
+        // Also for a duplicate: the batch that brought it first may not be durable yet.
+        self.store.sync_appended()?;
+        self.metrics.evidence_stored.inc_by(taken.new.len() as u64);
         Ok(taken)
     }
 

@@ -4,8 +4,10 @@
 //! Leaves out: what the bytes of the journal mean (`oracle-core`). Nothing is deleted but outbox items and, where the operator
 //! says so, the bytes of old messages (`retention`).
 
+mod appended;
 mod evidence;
 mod faults;
+mod groups;
 mod identity;
 mod reports;
 mod retention;
@@ -33,6 +35,7 @@ pub use statements::{Listed, Said, spoken};
 
 /// Column families; docs: oracle-node/README.md.
 const EVIDENCE: &str = "evidence";
+const IDS: &str = "ids";
 const RECEIPTS: &str = "receipts";
 const JOURNAL: &str = "journal";
 const ROUNDS: &str = "rounds";
@@ -41,7 +44,7 @@ const OUTBOX: &str = "outbox";
 const CHAIN: &str = "chain";
 const STATEMENTS: &str = "statements";
 const SEAL: &str = "seal";
-const FAMILIES: [&str; 9] = [EVIDENCE, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
+const FAMILIES: [&str; 10] = [EVIDENCE, IDS, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
 /// A record of the `seal` family, which is about the store itself: a known text under the store's key, by which a wrong
 /// key is noticed at once.
 const SEAL_CHECK: &[u8] = b"check";
@@ -88,11 +91,11 @@ pub enum StoreError {
     },
 }
 
-/// A column family. Nearly every look-up in the evidence asks for an id that is not there: filters answer that, without
+/// A column family. Nearly every look-up of an id asks for one that is not there: filters answer that, without
 /// a search in the table in memory (a 64th of which they take) or a read of those on disk (10 bits a key).
 fn described(name: &str) -> ColumnFamilyDescriptor {
     let mut options = Options::default();
-    if name == EVIDENCE {
+    if name == IDS {
         let mut table = BlockBasedOptions::default();
         table.set_bloom_filter(10.0, false);
         options.set_block_based_table_factory(&table);
@@ -108,6 +111,7 @@ pub struct Store {
     seal: Seal,
     identity: [u8; 16],
     written: AtomicU64,
+    appended: appended::Appended,
 }
 
 impl std::fmt::Debug for Store {
@@ -129,7 +133,8 @@ impl Store {
         options.set_keep_log_file_num(4);
         options.set_max_total_wal_size(64 << 20);
         let db = DB::open_cf_descriptors(&options, path, FAMILIES.map(described))?;
-        let mut store = Self { db, seal, identity: [0; 16], written: AtomicU64::new(0) };
+        let mut store =
+            Self { db, seal, identity: [0; 16], written: AtomicU64::new(0), appended: appended::Appended::default() };
         // What is not secret is still nobody's business.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(path, private).map_err(|source| StoreError::Private { path: path.into(), source })?;

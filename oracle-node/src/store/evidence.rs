@@ -1,16 +1,16 @@
-//! Evidence by id, the arrival index that observations read, and the receipt log: one synced write per batch.
-//! Keys: evidence `e ‖ id`; arrival `a ‖ arrival_ms ‖ device ‖ boot ‖ seq ‖ id`, all big-endian; receipts `b ‖ batch`,
-//! head `h`. A message costs two rows, one of them nearly in order: rows at random places are what a busy node pays for.
+//! Evidence by id, the arrival index that observations read, and the receipt log. Rows: `groups`; receipts `b ‖ batch`,
+//! head `h`. What a message costs by itself is one small row at a random place, its id: such rows are what a busy node
+//! pays for.
 //! Leaves out: judging (`intake`), signing receipts (`receipts`).
 
-use attest::Class;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use oracle_core::collect::Held;
 use oracle_core::wire::{self, Bytes, Hash};
 use rocksdb::WriteBatch;
 
-use super::{EVIDENCE, RECEIPTS, Store, StoreError, damaged};
+use super::groups::{self, Group, Place};
+use super::{EVIDENCE, IDS, RECEIPTS, Store, StoreError, damaged};
 
 /// Longest stored value of this file: a batch of receipts.
 const VALUE_BYTES_MAX: usize = 1 << 20;
@@ -82,12 +82,12 @@ pub struct ReceiptBatch {
 }
 
 impl Store {
-    /// Whether evidence with this id is held.
+    /// Whether evidence with this id is held, or was until its bytes were dropped.
     ///
     /// # Errors
     /// A failed disk.
     pub fn has_evidence(&self, id: &[u8; 32]) -> Result<bool, StoreError> {
-        Ok(self.get(EVIDENCE, &id_key(b'e', id))?.is_some())
+        Ok(self.db.get_pinned_cf(self.family(IDS)?, id)?.is_some())
     }
 
     /// Evidence by id; `None` also when its bytes were dropped.
@@ -95,47 +95,93 @@ impl Store {
     /// # Errors
     /// A failed disk or a damaged record.
     pub fn evidence(&self, id: &[u8; 32]) -> Result<Option<Evidence>, StoreError> {
-        let key = id_key(b'e', id);
-        match self.get(EVIDENCE, &key)? {
-            // Pruned: only the id is left (`retention`).
-            Some(bytes) if bytes.is_empty() => Ok(None),
-            _ => self.decoded(EVIDENCE, &key),
-        }
+        let Some(Place { group, offset }) = self.place(id)? else { return Ok(None) };
+        let key = group.messages_key();
+        let Some(messages) = self.db.get_pinned_cf(self.family(EVIDENCE)?, key)? else { return Ok(None) };
+        let bytes = groups::read_message(&messages, offset).ok_or_else(|| damaged(EVIDENCE, &key))?;
+        let key = group.arrivals_key();
+        let arrivals = self.get(EVIDENCE, &key)?.and_then(|rows| groups::read_arrivals(&rows));
+        let held = arrivals.and_then(|rows| rows.get(usize::from(offset)).copied()).filter(|held| held.id == *id);
+        let held = held.ok_or_else(|| damaged(EVIDENCE, &key))?;
+        Ok(Some(Evidence {
+            id: Hash::from(held.id),
+            class: held.class as u8,
+            device: held.device,
+            boot: held.boot,
+            seq: held.seq,
+            slot: held.slot,
+            arrival_ms: held.arrival_ms,
+            bytes: bytes.into(),
+        }))
     }
 
-    /// Writes new evidence, its arrival index and its receipts, a leaf for each item in the same order, in one synced write.
-    /// The caller has deduplicated.
+    fn place(&self, id: &[u8; 32]) -> Result<Option<Place>, StoreError> {
+        let Some(bytes) = self.get(IDS, id)? else { return Ok(None) };
+        Place::from_bytes(&bytes).map(Some).ok_or_else(|| damaged(IDS, id))
+    }
+
+    /// Writes new evidence, its arrival index and its receipts, a leaf for each item in the same order; durable before
+    /// returning. The caller has deduplicated.
     ///
     /// # Errors
     /// A failed disk: nothing may be acknowledged then.
     pub fn put_evidence(&self, items: &[Evidence], receipts: &ReceiptBatch) -> Result<(), StoreError> {
-        let (evidence, log) = (self.family(EVIDENCE)?, self.family(RECEIPTS)?);
-        let mut batch = WriteBatch::default();
-        for (place, item) in (0u32..).zip(items) {
-            batch.put_cf(evidence, id_key(b'e', &item.id), wire::encode(item));
-            batch.put_cf(evidence, arrival_key(item), Arrival::of(item, receipts.batch, place).to_bytes());
-        }
-        batch.put_cf(log, number_key(receipts.batch), wire::encode(receipts));
-        batch.put_cf(log, b"h", wire::encode(&(receipts.batch.saturating_add(1), receipts.root)));
-        self.write_synced(batch)
+        self.append_evidence(items, receipts)?;
+        self.sync_appended()
     }
 
-    /// Everything that arrived after `from_ms` and up to and with `to_ms` (from 0: whatever arrived at all).
+    /// As [`Self::put_evidence`], but durable only once [`Self::sync_appended`] returns: whoever appends in turn shares
+    /// its wait for the disk with those who append meanwhile.
     ///
     /// # Errors
-    /// A failed disk.
+    /// A failed disk: nothing may be acknowledged then.
+    pub fn append_evidence(&self, items: &[Evidence], receipts: &ReceiptBatch) -> Result<(), StoreError> {
+        let (evidence, ids, log) = (self.family(EVIDENCE)?, self.family(IDS)?, self.family(RECEIPTS)?);
+        let (mut batch, mut places) = (WriteBatch::default(), Vec::with_capacity(items.len()));
+        for (group, members) in groups::cut(receipts.batch, items) {
+            batch.put_cf(evidence, group.arrivals_key(), groups::arrivals(members));
+            batch.put_cf(evidence, group.messages_key(), groups::messages(members));
+            places.extend((0u8..).zip(members).map(|(offset, item)| (*item.id, Place { group, offset })));
+        }
+        // In order: the table in memory then finds the place of each from that of the one before.
+        places.sort_unstable_by_key(|(id, _)| *id);
+        places.iter().for_each(|(id, place)| batch.put_cf(ids, id, place.to_bytes()));
+        batch.put_cf(log, number_key(receipts.batch), wire::encode(receipts));
+        batch.put_cf(log, b"h", wire::encode(&(receipts.batch.saturating_add(1), receipts.root)));
+        self.db.write(batch)?;
+        self.appended.count();
+        Ok(())
+    }
+
+    /// Returns when everything appended before the call is durable.
+    ///
+    /// # Errors
+    /// A failed disk: nothing appended may be acknowledged then.
+    pub fn sync_appended(&self) -> Result<(), StoreError> {
+        self.appended.through_now(|| Ok(self.db.flush_wal(true)?))
+    }
+
+    /// Everything that arrived after `from_ms` and up to and with `to_ms` (from 0: whatever arrived at all), by arrival,
+    /// device, boot, sequence and id.
+    ///
+    /// # Errors
+    /// A failed disk or a damaged record.
     pub fn arrivals(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Held>, StoreError> {
         let first = if from_ms == 0 { 0 } else { from_ms.saturating_add(1) };
         let start = [b"a".as_slice(), &first.to_be_bytes()].concat();
-        let mut found = Vec::new();
-        self.scan(EVIDENCE, &start, |key, value| match held(key, value) {
-            Some(item) if item.arrival_ms <= to_ms => {
-                found.push(item);
-                true
+        // A group is filed under its latest arrival; its earliest may lie nearly a spread before that.
+        let last = to_ms.saturating_add(groups::SPREAD_MS);
+        let (mut found, mut broken) = (Vec::new(), None);
+        self.scan(EVIDENCE, &start, |key, value| {
+            let Some(group) = Group::of_arrivals_key(key).filter(|group| group.latest <= last) else { return false };
+            match groups::read_arrivals(value) {
+                Some(held) => found.extend(held.into_iter().filter(|h| (first..=to_ms).contains(&h.arrival_ms))),
+                None => broken = Some(damaged(EVIDENCE, &group.arrivals_key())),
             }
-            _ => false,
+            broken.is_none()
         })?;
-        Ok(found)
+        found.sort_unstable_by_key(|held| (held.arrival_ms, held.device, held.boot, held.seq, held.id));
+        broken.map_or(Ok(found), Err)
     }
 
     /// Next batch number and chained root of the receipt log.
@@ -152,12 +198,12 @@ impl Store {
     /// # Errors
     /// A failed disk or a damaged record.
     pub fn receipt(&self, id: &[u8; 32]) -> Result<Option<(ReceiptBatch, usize)>, StoreError> {
-        let Some(item) = self.evidence(id)? else { return Ok(None) };
-        let key = arrival_key(&item);
-        let Some(row) = self.get(EVIDENCE, &key)? else { return Ok(None) };
-        let row = Arrival::from_bytes(&row).ok_or_else(|| damaged(EVIDENCE, &key))?;
-        let batch = self.decoded::<ReceiptBatch>(RECEIPTS, &number_key(row.batch))?;
-        Ok(batch.zip(usize::try_from(row.place).ok()))
+        let Some(place) = self.place(id)? else { return Ok(None) };
+        if self.db.get_pinned_cf(self.family(EVIDENCE)?, place.group.messages_key())?.is_none() {
+            return Ok(None);
+        }
+        let batch = self.decoded::<ReceiptBatch>(RECEIPTS, &number_key(place.group.batch))?;
+        Ok(batch.map(|batch| (batch, place.in_batch())))
     }
 
     /// A value of one of our own types; `None` when there is none.
@@ -171,64 +217,6 @@ impl Store {
     }
 }
 
-fn id_key(prefix: u8, id: &[u8; 32]) -> Vec<u8> {
-    [[prefix].as_slice(), id].concat()
-}
-
 fn number_key(batch: u64) -> Vec<u8> {
     [b"b".as_slice(), &batch.to_be_bytes()].concat()
-}
-
-fn arrival_key(item: &Evidence) -> Vec<u8> {
-    let numbers = [&item.arrival_ms.to_be_bytes()[..], &item.device.to_be_bytes(), &item.boot.to_be_bytes()];
-    [b"a", numbers.concat().as_slice(), &item.seq.to_be_bytes(), item.id.as_slice()].concat()
-}
-
-/// The value of an arrival row: class, slot (u64be), receipt batch (u64be), place in it (u32be).
-struct Arrival {
-    class: u8,
-    slot: u64,
-    batch: u64,
-    place: u32,
-}
-
-impl Arrival {
-    const fn of(item: &Evidence, batch: u64, place: u32) -> Self {
-        Self { class: item.class, slot: item.slot, batch, place }
-    }
-
-    fn to_bytes(&self) -> [u8; 21] {
-        let mut out = [self.class; 21];
-        out[1..9].copy_from_slice(&self.slot.to_be_bytes());
-        out[9..17].copy_from_slice(&self.batch.to_be_bytes());
-        out[17..].copy_from_slice(&self.place.to_be_bytes());
-        out
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (class, rest) = bytes.split_first()?;
-        let (slot, rest) = rest.split_first_chunk()?;
-        let (batch, rest) = rest.split_first_chunk()?;
-        let place = rest.try_into().ok().map(u32::from_be_bytes)?;
-        Some(Self { class: *class, slot: u64::from_be_bytes(*slot), batch: u64::from_be_bytes(*batch), place })
-    }
-}
-
-/// Reads one row of the arrival index; `None` for rows of another kind.
-fn held(key: &[u8], value: &[u8]) -> Option<Held> {
-    let rest = key.strip_prefix(b"a")?;
-    let (arrival, rest) = rest.split_first_chunk::<8>()?;
-    let (device, rest) = rest.split_first_chunk::<8>()?;
-    let (boot, rest) = rest.split_first_chunk::<4>()?;
-    let (seq, id) = rest.split_first_chunk::<8>()?;
-    let row = Arrival::from_bytes(value)?;
-    Some(Held {
-        device: u64::from_be_bytes(*device),
-        class: Class::from_u8(row.class)?,
-        boot: u32::from_be_bytes(*boot),
-        seq: u64::from_be_bytes(*seq),
-        id: id.try_into().ok()?,
-        slot: row.slot,
-        arrival_ms: u64::from_be_bytes(*arrival),
-    })
 }

@@ -5,12 +5,11 @@
 
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 
-use super::{EVIDENCE, FAMILIES, Store, StoreError};
+use super::groups::{self, Group};
+use super::{EVIDENCE, FAMILIES, IDS, Store, StoreError, damaged};
 
-/// Messages dropped in one write.
+/// Rows dropped in one write, about.
 const AT_ONCE: usize = 4_096;
-/// Bytes of an arrival key before the id: tag, arrival, device, boot, sequence.
-const ID_AT: usize = 1 + 8 + 8 + 4 + 8;
 /// Where the next round of pruning begins, of bytes and of ids; beside the arrivals, and no key of theirs.
 const PRUNED: &[u8] = b"pruned";
 
@@ -46,24 +45,19 @@ impl Store {
     }
 
     fn sweep(&self, from_ms: u64, before_ms: u64, everything: bool) -> Result<u64, StoreError> {
-        let family = self.family(EVIDENCE)?;
+        let (family, ids) = (self.family(EVIDENCE)?, self.family(IDS)?);
         let start = [b"a".as_slice(), &from_ms.to_be_bytes()].concat();
         let (mut batch, mut dropped) = (WriteBatch::default(), 0u64);
         for pair in self.db.iterator_cf(family, IteratorMode::From(&start, Direction::Forward)) {
-            let (key, _) = pair?;
-            let arrival = key.strip_prefix(b"a").and_then(|rest| rest.first_chunk::<8>()).copied();
-            let (Some(arrival), Some(id)) = (arrival.map(u64::from_be_bytes), key.get(ID_AT..)) else { break };
-            if arrival >= before_ms {
-                break;
-            }
-            let body = [b"e".as_slice(), id].concat();
+            let (key, value) = pair?;
+            let Some(group) = Group::of_arrivals_key(&key).filter(|group| group.latest < before_ms) else { break };
+            let held = groups::read_arrivals(&value).ok_or_else(|| damaged(EVIDENCE, &key))?;
+            batch.delete_cf(family, group.messages_key());
             if everything {
-                batch.delete_cf(family, body);
+                held.iter().for_each(|held| batch.delete_cf(ids, held.id));
                 batch.delete_cf(family, key);
-            } else {
-                batch.put_cf(family, body, []);
             }
-            dropped = dropped.saturating_add(1);
+            dropped = dropped.saturating_add(held.len() as u64);
             if batch.len() >= AT_ONCE {
                 self.db.write(std::mem::take(&mut batch))?;
             }
