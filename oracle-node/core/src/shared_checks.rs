@@ -19,7 +19,8 @@ thread_local! {
 
 /// Shares answers in this thread from now on, those of BLS too, or stops and forgets them.
 pub fn share(on: bool) {
-    SIGNERS.set(on.then(BTreeMap::new));
+    let before = SIGNERS.take();
+    SIGNERS.set(on.then(|| before.unwrap_or_default()));
     aggregator::shared_checks::share(on);
 }
 
