@@ -74,7 +74,11 @@ impl GroupKey {
     /// # Errors
     /// [`Error::Signature`] if it does not verify.
     pub fn verify(&self, message: &[u8; 32], signature: &Signature) -> Result<(), Error> {
-        self.verify_bytes(message, signature, DST)
+        let verify = || self.verify_bytes(message, signature, DST);
+        #[cfg(feature = "shared-checks")]
+        return crate::shared_checks::verdict(self, message, signature, verify);
+        #[cfg(not(feature = "shared-checks"))]
+        verify()
     }
 
     /// Verifies over any message and under any domain separation tag: for other networks' beacons, never for our own.

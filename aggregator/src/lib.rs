@@ -6,7 +6,7 @@
 //! precompiles of EIP-2537. Shares come from a [`dkg::Ceremony`] in which no member ever holds the group secret.
 //!
 //! Left out on purpose: what the 32 bytes mean, when a member may sign (the sign-once journal), Keccak trees, transport,
-//! and storage. This crate has no clock, no IO and no global state.
+//! and storage. This crate has no clock, no IO and (without the feature `shared-checks` of simulations) no global state.
 #![forbid(unsafe_code)]
 
 pub mod dkg;
@@ -15,6 +15,8 @@ mod key;
 mod lagrange;
 mod seat;
 mod share;
+#[cfg(feature = "shared-checks")]
+pub mod shared_checks;
 mod sharing;
 mod signature;
 pub mod tally;

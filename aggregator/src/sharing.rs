@@ -78,6 +78,13 @@ impl Sharing {
     /// # Errors
     /// [`Error::Sharing`] if the bytes are not exactly such an encoding; the error of the key that is refused.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        #[cfg(feature = "shared-checks")]
+        return crate::shared_checks::sharing(bytes, || Self::decode_checked(bytes));
+        #[cfg(not(feature = "shared-checks"))]
+        Self::decode_checked(bytes)
+    }
+
+    fn decode_checked(bytes: &[u8]) -> Result<Self, Error> {
         let (n, threshold, group, public_shares) = fields(bytes)?;
         let sharing = Self::new(group, public_shares)?;
         if sharing.n != n || sharing.threshold != threshold {

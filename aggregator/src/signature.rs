@@ -17,7 +17,11 @@ impl Signature {
     /// # Errors
     /// [`Error::Point`], [`Error::Infinity`] or [`Error::Subgroup`].
     pub fn from_bytes(bytes: &[u8; 48]) -> Result<Self, Error> {
-        Ok(Self(min_sig::Signature::sig_validate(bytes, true)?))
+        let decode = || Ok(Self(min_sig::Signature::sig_validate(bytes, true)?));
+        #[cfg(feature = "shared-checks")]
+        return crate::shared_checks::signature(bytes, decode);
+        #[cfg(not(feature = "shared-checks"))]
+        decode()
     }
 
     /// The 48 compressed bytes.

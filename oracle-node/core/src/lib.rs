@@ -34,6 +34,8 @@ pub mod qbft;
 pub mod reason;
 pub mod registry;
 pub mod report;
+#[cfg(feature = "shared-checks")]
+pub mod shared_checks;
 pub mod state;
 pub mod term;
 pub mod typed;

@@ -20,6 +20,7 @@ mod journal;
 mod past;
 mod prune;
 mod publish;
+mod pull;
 mod reckon;
 mod round;
 mod running;

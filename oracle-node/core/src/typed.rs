@@ -5,6 +5,12 @@ use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue};
 use k256::ecdsa::SigningKey;
 
+mod recover;
+mod words;
+
+pub use recover::recover_signer;
+use words::Words;
+
 /// Structs hashed by EIP-712; the field order is the protocol's.
 #[allow(missing_docs)]
 mod sol_types {
@@ -189,17 +195,35 @@ impl Scope {
         }
     }
 
+    /// The domain's hash, which every digest holds.
+    fn separator(&self) -> B256 {
+        let words = Words::<5>::default().word(*words::DOMAIN_TYPE).word(*words::NAME).word(*words::VERSION);
+        words.number(self.chain_id).address(self.registry).hash()
+    }
+
+    fn sealed(&self, structure: B256) -> B256 {
+        keccak256([[0x19, 0x01].as_slice(), self.separator().as_slice(), structure.as_slice()].concat())
+    }
+
     /// The 32-byte digest that is signed for `value`.
     #[must_use]
     pub fn digest<T: SolStruct>(&self, value: &T) -> B256 {
-        value.eip712_signing_hash(&self.domain())
+        self.sealed(value.eip712_hash_struct())
     }
 
-    /// The identity of one decision.
+    /// [`Scope::digest`] of a [`MemberStatement`], which is most of what a committee hashes: without building the names of
+    /// types anew each time.
+    #[must_use]
+    pub fn statement_digest(&self, said: &MemberStatement) -> B256 {
+        let words = Words::<5>::default().word(*words::STATEMENT_TYPE).word(said.instance);
+        self.sealed(words.number(said.phase.into()).number(said.view.into()).word(said.value).hash())
+    }
+
+    /// The identity of one decision: keccak256(abi.encode(kind, committee, term, configDigest, stream, epoch)).
     #[must_use]
     pub fn instance(&self, kind: Kind, stream: u32, epoch: u64) -> B256 {
-        let kind = U256::from(kind as u8);
-        keccak256((kind, self.committee, self.term, self.config_digest, stream, epoch).abi_encode())
+        let words = Words::<6>::default().number((kind as u8).into()).number(self.committee).number(self.term);
+        words.word(self.config_digest).number(stream.into()).number(epoch).hash()
     }
 
     /// The network id of device signatures (8 bytes).
@@ -250,24 +274,30 @@ impl MemberKey {
     }
 }
 
-/// Who signed `digest`, or `None` for a bad or malleable (high s) signature, or a v other than 27 and 28: whatever counts
-/// here must count on chain too, or a member could sign what nobody can hold against it.
-#[must_use]
-pub fn recover_signer(digest: &B256, signature: &[u8; 65]) -> Option<Address> {
-    let [.., v] = signature;
-    if !matches!(v, 27 | 28) {
-        return None;
-    }
-    let parsed = Signature::from_raw_array(signature).ok()?;
-    if parsed.normalize_s().is_some() {
-        return None;
-    }
-    parsed.recover_address_from_prehash(digest).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digests_are_those_of_eip_712() {
+        for number in [0, 1, 255, u64::from(u32::MAX), u64::MAX] {
+            let (byte, small) = (number.to_le_bytes()[0], u32::try_from(number).unwrap_or(7));
+            let scope = Scope {
+                chain_id: number,
+                registry: Address::repeat_byte(byte),
+                committee: number,
+                term: number,
+                config_digest: B256::repeat_byte(byte),
+            };
+            let instance = scope.instance(Kind::Report, small, number);
+            let fields = (U256::from(1), scope.committee, scope.term, scope.config_digest, small, number);
+            assert_eq!(instance, keccak256(fields.abi_encode()));
+            let said = MemberStatement { instance, phase: byte, view: small, value: B256::repeat_byte(9) };
+            assert_eq!(scope.separator(), scope.domain().separator());
+            assert_eq!(scope.statement_digest(&said), said.eip712_signing_hash(&scope.domain()));
+            assert_eq!(scope.digest(&said), scope.statement_digest(&said));
+        }
+    }
 
     #[test]
     fn one_signature_has_one_encoding() {

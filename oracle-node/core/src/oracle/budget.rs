@@ -14,16 +14,21 @@ use crate::observation::blob_hash;
 use crate::report::{self, EpochSet};
 
 impl Round {
-    /// Takes content that something waits for. A blob that is not of its hash, or anything above its bound, is none: it
+    /// Takes content that something waits for, or that was pulled ahead. A blob that is not of its hash, or anything above its bound, is none: it
     /// must not be counted against the author of the true one.
     pub(super) fn on_content(&mut self, contents: &[Content]) {
         let waiting = self.waiting();
-        for content in contents.iter().filter(|content| waiting.contains(&content.id)) {
+        let wanted = |content: &&Content| {
+            waiting.contains(&content.id) || (content.class == 0 && self.pulls.awaits(&content.id))
+        };
+        let wanted: Vec<&Content> = contents.iter().filter(wanted).collect();
+        for content in wanted {
             let is_it = match content.class {
                 0 => content.bytes.len() <= limits::BLOB_BYTES_MAX && blob_hash(&content.bytes) == content.id,
                 _ => content.bytes.len() <= attest::MAX_MESSAGE,
             };
             if is_it {
+                self.pulls.arrived(&content.id, content.bytes.len());
                 self.fetched_bytes = self.fetched_bytes.saturating_add(content.bytes.len());
                 self.blobs.insert(content.id, content.clone());
             }

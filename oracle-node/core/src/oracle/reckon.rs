@@ -288,19 +288,22 @@ impl Round {
         self.tasks().flat_map(|task| &task.waiting).filter(|id| !self.blobs.contains_key(*id)).copied().collect()
     }
 
-    /// Asks for content: first those who list it, later (see [`Round::refetch`]) everybody.
+    /// Asks for content that is not on its way: first those who list it, later (see [`Round::refetch`]) everybody.
     fn fetch(&mut self, ctx: &mut Ctx<'_>, set: &EpochSet, ids: &BTreeSet<[u8; 32]>) {
         if ids.is_empty() {
             return;
         }
+        let soon = patience(ctx) / 2;
+        let coming = self.coming(ctx.now, soon, ids);
+        self.fetch_at = ctx.now.saturating_add(if coming.is_empty() { patience(ctx) } else { soon });
+        let ids: BTreeSet<[u8; 32]> = ids.difference(&coming).copied().collect();
         let members = set.observations.iter().map(|statement| statement.member);
-        let listers = report::listers(&self.bodies, &self.blobs, ids);
+        let listers = report::listers(&self.bodies, &self.blobs, &ids);
         let mut holders: Vec<u32> = members.filter(|m| *m != ctx.desk.me && listers.contains(m)).collect();
         if holders.is_empty() {
             holders = ctx.desk.others();
         }
-        self.fetch_at = ctx.now.saturating_add(patience(ctx));
-        send_fetch(ctx, ids, &holders);
+        send_fetch(ctx, &ids, &holders);
     }
 
     /// Asks everybody for what has not come.

@@ -9,6 +9,7 @@ use minicbor::bytes::ByteVec;
 use super::behaviour::falsify;
 use super::desk::{Ctx, Desk};
 use super::journal::{self, OBSERVATION, Own};
+use super::pull::Pulls;
 use super::reckon::{Reckoned, Task};
 use super::seal::Seal;
 use crate::collect;
@@ -50,6 +51,8 @@ pub(super) struct Round {
     pub(super) overdrawn: BTreeSet<[u8; 32]>,
     /// Bytes fetched since the authors' budgets were looked at.
     pub(super) fetched_bytes: usize,
+    /// What is pulled before anything waits for it.
+    pub(super) pulls: Pulls,
     pub(super) questions: BTreeMap<B256, Task>,
     pub(super) fetch_at: u64,
     pub(super) results: BTreeMap<B256, Reckoned>,
@@ -87,6 +90,7 @@ impl Round {
             excluded: BTreeSet::new(),
             overdrawn: BTreeSet::new(),
             fetched_bytes: 0,
+            pulls: Pulls::default(),
             questions: BTreeMap::new(),
             fetch_at: u64::MAX,
             results: BTreeMap::new(),
@@ -237,6 +241,7 @@ impl Round {
         if self.resends() && ctx.now >= self.resend_at {
             self.say_observation(ctx);
         }
+        self.pull_ahead(ctx);
         self.check_budgets(ctx);
         self.draft(ctx);
         self.answer(ctx);

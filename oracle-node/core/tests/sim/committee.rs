@@ -10,6 +10,7 @@ use oracle_core::effect::{Content, Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::policy::Policy;
 use oracle_core::registry::{History, RawLog};
+use oracle_core::shared_checks;
 use oracle_core::term::Term;
 use oracle_core::typed::MemberKey;
 
@@ -115,6 +116,7 @@ pub(crate) struct Committee {
 
 impl Committee {
     pub(crate) fn new(climate: Climate, seed: u64) -> Self {
+        shared_checks::share(true);
         let devices = fleet(climate.streams);
         let mut history = given::history();
         history.apply(block(0, START_MS), &given::configured(climate.n, &devices));

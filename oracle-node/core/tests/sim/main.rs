@@ -1,6 +1,8 @@
 //! A whole committee in one thread, over a network that delays, loses, repeats, reorders and splits, with crashes at any
 //! action and with liars. Everything follows from one seed, which a failure prints.
 //!
+//! Members of one run verify each signature once between them (`oracle_core::shared_checks`); nothing else is shared.
+//!
 //! Two simulations: `agreement` over single decisions (`world`), and `epochs` over whole oracles with devices, evidence,
 //! chain and auditor (`committee`). `any_weather` draws the kind of run from the seed, too. `PLUMBLINE_SEED=7` repeats one
 //! run, `PLUMBLINE_SEEDS=100` asks for so many of each test, `PLUMBLINE_SEEDS=100..200` for a range: a long run goes on

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, keccak256};
 use oracle_core::effect::Record;
 use oracle_core::qbft::{Action, Config, Qbft, Rules};
+use oracle_core::shared_checks;
 use oracle_core::typed::{Kind, MemberKey, Phase, Scope};
 use oracle_core::wire::{InstanceId, Message, Proposal, Statement};
 
@@ -97,6 +98,7 @@ fn digest(content: &[u8]) -> B256 {
 
 impl World {
     pub(crate) fn new(weather: Weather, seed: u64) -> Self {
+        shared_checks::share(true);
         let keys: Vec<Arc<MemberKey>> = (0..weather.n).map(|i| Arc::new(key(i))).collect();
         let members = keys.iter().map(|k| k.address()).collect();
         let mut dice = Dice::new(seed);

@@ -1,0 +1,172 @@
+//! What an author can make another member ask for and keep before any proposal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+
+use super::*;
+use crate::beacon::Beacon;
+use crate::effect::Content;
+use crate::keyring::Keyring;
+use crate::observation::{Body, Bucket, blob_hash};
+use crate::oracle::Behaviour;
+use crate::oracle::desk::Desk;
+use crate::registry::{Block, DeviceRecord, Snapshot};
+use crate::report::tests::policy;
+use crate::term::{Member, Term};
+use crate::typed::{MemberKey, Phase, Scope};
+use crate::wire::{self, Statement};
+
+/// Far behind the end of epoch 0.
+const NOW: u64 = 1_000_000;
+/// Observed devices have the tokens from 1 up to this one.
+const OBSERVED: u64 = 1_200;
+
+/// One member (number 0 of four) in one epoch.
+struct Bench {
+    desk: Desk,
+    beacon: Beacon,
+    snapshot: Snapshot,
+    round: Round,
+}
+
+fn key(member: u32) -> MemberKey {
+    MemberKey::from_bytes(&[member.to_le_bytes()[0] + 1; 32]).expect("a scalar below the order")
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (chain_id, registry, config_digest) = (1, Address::ZERO, B256::ZERO);
+        let scope = Scope { chain_id, registry, committee: 1, term: 1, config_digest };
+        let member = |n| Member { address: key(n).address(), peer_key: [0; 32], dkg_key: [0; 32] };
+        let members = (0..4).map(member).collect();
+        let policy_hash = B256::ZERO;
+        let term = Term { scope, members, policy_hash, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) };
+        let (sharing, mut shares) = aggregator::deal_for_tests(4, 3);
+        let keys = Keyring::new(Arc::new(sharing), Some(Arc::new(shares.remove(0))));
+        let beacon = Beacon::with_keys(term.clone(), keys.clone(), 0);
+        let (addresses, policy) = (term.addresses(), policy());
+        let behaviour = Behaviour::Honest;
+        let desk = Desk { term, addresses, me: 0, key: Arc::new(key(0)), policy, stream: 0, behaviour, keys, floor: 0 };
+        let device = DeviceRecord {
+            owner: Address::ZERO,
+            key: attest::Signer::public_key(&attest::SoftEd25519::from_seed([1; 32])),
+            active: true,
+            proof: [0; 64],
+            location: [0; 32],
+            class: crate::class::COVERAGE,
+        };
+        let block = Block { number: 1, hash: B256::ZERO, timestamp: 0 };
+        let devices = (1..=OBSERVED).map(|token| (token, device.clone())).collect();
+        let round = Round::new(&desk, 0, &Vec::new());
+        let mut bench = Self { desk, beacon, snapshot: Snapshot { block, devices, leases: BTreeMap::new() }, round };
+        bench.step(|round, ctx| round.on_observed(ctx, BTreeMap::new(), [0; 32]));
+        bench
+    }
+
+    fn step(&mut self, act: impl FnOnce(&mut Round, &mut Ctx<'_>)) -> Vec<Effect> {
+        let (mut out, snapshot) = (Vec::new(), Some(&self.snapshot));
+        let Self { desk, beacon, round, .. } = self;
+        act(round, &mut Ctx { desk, beacon, state: None, snapshot, now: NOW, out: &mut out });
+        out
+    }
+
+    /// Takes an observation that lists these, and says what is pulled: (of whom, ids).
+    fn hear(&mut self, member: u32, buckets: &[(u64, [u8; 32])]) -> Vec<(Vec<u32>, Vec<[u8; 32]>)> {
+        let buckets = buckets.iter().map(|(device, hash)| (*device, (*hash).into())).collect();
+        let bytes = wire::encode(&Body { buckets, ..Body::default() });
+        let (scope, instance, value) = (self.desk.term.scope, self.round.instance, B256::from(blob_hash(&bytes)));
+        let statement = Statement::sign(&scope, &key(member), member, instance, Phase::Observation, 0, value);
+        self.step(|round, ctx| round.on_observation(ctx, &statement, &bytes));
+        self.pulled()
+    }
+
+    fn pulled(&mut self) -> Vec<(Vec<u32>, Vec<[u8; 32]>)> {
+        let effects = self.step(Round::pull_ahead);
+        let pulled = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Fetch { ids, holders } => Some((holders, ids)),
+            _ => None,
+        });
+        pulled.collect()
+    }
+}
+
+/// A hash that no content has.
+fn invented(author: u8, device: u64) -> (u64, [u8; 32]) {
+    let mut hash = [author; 32];
+    hash[..8].copy_from_slice(&device.to_be_bytes());
+    (device, hash)
+}
+
+fn content(bytes: Vec<u8>) -> Content {
+    Content { id: blob_hash(&bytes), class: 0, bytes }
+}
+
+#[test]
+fn what_nobody_observes_is_never_pulled() {
+    let mut bench = Bench::new();
+    let strangers: Vec<_> = (OBSERVED + 1..OBSERVED + 20_000).map(|device| invented(1, device)).collect();
+    assert_eq!(bench.hear(1, &strangers), []);
+    let hash = blob_hash(b"unasked");
+    bench.round.on_content(&[content(b"unasked".to_vec())]);
+    assert!(!bench.round.blobs.contains_key(&hash), "what nobody asked for is not kept");
+}
+
+#[test]
+fn an_author_that_serves_nothing_is_asked_for_one_chunk_once() {
+    let mut bench = Bench::new();
+    let listed: Vec<_> = (1..=OBSERVED).map(|device| invented(1, device)).collect();
+    let pulled = bench.hear(1, &listed);
+    assert_eq!(pulled.len(), 1);
+    assert_eq!((&pulled[0].0, pulled[0].1.len()), (&vec![1], limits::PULL_ITEMS_MAX));
+    for _ in 0..50 {
+        assert_eq!(bench.hear(1, &listed), [], "not again");
+    }
+    // Others are asked all the same, and for nothing that is on its way.
+    let mut mixed = vec![listed[0]];
+    mixed.extend((2..=9).map(|device| invented(2, device)));
+    let pulled = bench.hear(2, &mixed);
+    assert_eq!(pulled, [(vec![2], mixed[1..].iter().map(|(_, hash)| *hash).collect())]);
+}
+
+#[test]
+fn a_hash_that_an_honest_author_lists_too_does_not_wait_for_the_silent_one() {
+    let mut bench = Bench::new();
+    let (ours, theirs) = (invented(1, 1), invented(1, 2));
+    bench.hear(1, &[ours, theirs]);
+    let ids = BTreeSet::from([ours.1, theirs.1]);
+    assert_eq!(bench.round.coming(NOW, 100, &ids), ids);
+    bench.hear(2, &[ours]);
+    assert_eq!(bench.round.coming(NOW, 100, &ids), BTreeSet::from([theirs.1]));
+    assert_eq!(bench.round.coming(NOW + 100, 100, &ids), BTreeSet::new(), "nor for ever");
+}
+
+#[test]
+fn chunks_follow_each_other_and_stop_above_the_budget() {
+    let mut bench = Bench::new();
+    bench.desk.policy.messages_per_device = 0;
+    let budget = collect::author_bytes(&bench.desk.policy, OBSERVED as usize);
+    let bucket = |device| {
+        let held = (0..4_000).map(|run| (u32::MAX, u64::MAX - 8_000 + 2 * run, u64::MAX - 8_000 + 2 * run)).collect();
+        content(wire::encode(&Bucket { device, held, ..Bucket::default() }))
+    };
+    let fat: BTreeMap<[u8; 32], Content> = (1..=OBSERVED).map(bucket).map(|blob| (blob.id, blob)).collect();
+    let listed: Vec<_> = (1..=OBSERVED).map(|device| (device, bucket(device).id)).collect();
+    let mut pulled = bench.hear(1, &listed);
+    let mut kept = 0;
+    while let Some((_, ids)) = pulled.pop() {
+        for id in ids {
+            bench.round.on_content(&[fat[&id].clone()]);
+            let held: usize = bench.round.blobs.values().map(|blob| blob.bytes.len()).sum();
+            kept = kept.max(held);
+            pulled.extend(bench.pulled());
+        }
+    }
+    let all: usize = fat.values().map(|blob| blob.bytes.len()).sum();
+    assert!(all > 2 * budget, "{all} bytes are far above the budget of {budget}");
+    let largest = fat.values().map(|blob| blob.bytes.len()).max().unwrap_or_default();
+    assert!(kept > budget / 2 && kept <= budget + largest + 4_096, "{kept} bytes were kept at a time");
+    assert_eq!(bench.round.overdrawn.len(), 1, "the author is named");
+    assert!(bench.round.blobs.values().all(|blob| !fat.contains_key(&blob.id)), "and what only it lists is dropped");
+}
