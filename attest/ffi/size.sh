@@ -81,6 +81,7 @@ adds "storage answer" attest_storage_answer
 adds "compute" "attest_work_answer attest_work_opening"
 adds "bandwidth" attest_bandwidth_answer
 adds "queue and receipts" "attest_queue_new attest_queue_resume attest_queue_push attest_queue_get attest_queue_receipts"
+adds "committee keys" "attest_terms_trust attest_terms_follow attest_terms_beacon"
 row 1 ed25519 soft-ed25519 attest_soft_ed25519
 row 2 p256 soft-p256 attest_soft_p256
 [ -n "$emulate" ] || echo "skipped: stack (needs gcc-arm-none-eabi and qemu-system-arm)"

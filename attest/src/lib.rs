@@ -39,6 +39,7 @@ mod receipt;
 mod sign;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 mod soft;
+mod term;
 mod topic;
 #[cfg(feature = "verify")]
 pub mod verify;
@@ -73,7 +74,11 @@ pub use sign::{SealError, SignError, Signed, Signer, ToBeSigned, seal};
 pub use soft::SoftEd25519;
 #[cfg(feature = "soft-p256")]
 pub use soft::SoftP256;
-pub use topic::{BEACON_TOPIC, Down, Topic, UP_FILTER, parse_topic_up, topic_down, topic_up};
+pub use term::{
+    Followed, GROUP_KEY_LEN, GroupKey, Home, MAX_ROTATIONS, ROTATION_LEN, ROTATIONS_HEAD, Rotation, Rotations,
+    TERM_KEYS_LEN, TermError, TermKey, TermKeys,
+};
+pub use topic::{BEACON_TOPIC, Down, Topic, UP_FILTER, parse_topic_up, topic_down, topic_term, topic_up};
 #[cfg(feature = "verify")]
 pub use verify::{VerifyError, verify, verify_statement};
 

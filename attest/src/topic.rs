@@ -2,7 +2,7 @@
 
 use core::{fmt, ops::Deref, str};
 
-use crate::Class;
+use crate::{Class, Network};
 
 /// Where nodes broadcast beacon certificates.
 pub const BEACON_TOPIC: &str = "plumbline/v1/beacon";
@@ -11,9 +11,10 @@ pub const UP_FILTER: &str = "plumbline/v1/up/+/+";
 
 const UP: &str = "plumbline/v1/up/";
 const DOWN: &str = "plumbline/v1/down/";
+const TERM: &str = "plumbline/v1/term/";
 const HEX: &[u8; 16] = b"0123456789abcdef";
-/// The longest name is an up topic of class `commitment`: 16 + 10 + 1 + 16 bytes.
-const CAPACITY: usize = 48;
+/// The longest name is a term topic: 18 + 16 + 1 + 16 bytes.
+const CAPACITY: usize = 52;
 
 /// What nodes publish to one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +120,12 @@ pub fn topic_down(what: Down, kid: &[u8; 8]) -> Topic {
     Topic::new().push(DOWN).push_hex(kid).push("/").push(what.name())
 }
 
+/// Where nodes keep a committee's last rotations, retained ([`Rotations`](crate::Rotations)).
+#[must_use]
+pub fn topic_term(network: &Network, committee: u64) -> Topic {
+    Topic::new().push(TERM).push_hex(network).push("/").push_hex(&committee.to_be_bytes())
+}
+
 /// Class and key id of a device's topic; `None` for any other name. Only lower-case hex is accepted.
 #[must_use]
 pub fn parse_topic_up(topic: &str) -> Option<(Class, [u8; 8])> {
@@ -151,6 +158,13 @@ mod tests {
         }
         assert_eq!(topic_up(Class::Commitment, &KID).as_str(), "plumbline/v1/up/commitment/0123456789abcdef");
         assert_eq!(topic_down(Down::Receipt, &KID).as_str(), "plumbline/v1/down/0123456789abcdef/receipt");
+    }
+
+    #[test]
+    fn a_term_topic_names_network_and_committee() {
+        let topic = topic_term(&KID, u64::MAX);
+        assert_eq!(topic.as_str(), "plumbline/v1/term/0123456789abcdef/ffffffffffffffff");
+        assert_eq!(topic_term(&KID, 10).as_str(), "plumbline/v1/term/0123456789abcdef/000000000000000a");
     }
 
     #[test]

@@ -166,7 +166,8 @@ pub fn acl(nodes: &[String]) -> String {
         pattern write plumbline/v1/up/+/%u\n\
         pattern write plumbline/v1/status/%u\n\
         pattern read plumbline/v1/down/%u/#\n\
-        pattern read plumbline/v1/beacon\n"
+        pattern read plumbline/v1/beacon\n\
+        pattern read plumbline/v1/term/#\n"
         .to_owned();
     for node in nodes {
         text += &format!(
@@ -174,6 +175,7 @@ pub fn acl(nodes: &[String]) -> String {
              topic read plumbline/v1/up/#\n\
              topic read plumbline/v1/status/+\n\
              topic write plumbline/v1/beacon\n\
+             topic write plumbline/v1/term/#\n\
              topic write plumbline/v1/down/#\n"
         );
     }

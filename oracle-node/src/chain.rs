@@ -7,6 +7,7 @@ mod batches;
 mod faults;
 mod log;
 mod outbox;
+mod rotations;
 mod rpc;
 mod watch;
 
@@ -22,6 +23,7 @@ use oracle_core::term::Term;
 pub use abi::calldata;
 pub use faults::{SlashError, Slashed, submit as submit_fault};
 pub use outbox::{Outbox, OutboxSetup};
+pub use rotations::{RotationError, Rotations, Signed as SignedRotation};
 pub use rpc::{ChainError, Rpc};
 pub use watch::{Watch, WatchError, WatchSetup};
 
@@ -99,6 +101,8 @@ pub struct View {
     pub block: u64,
     /// The fold, as of the last block that changed it.
     pub registry: Arc<Registry>,
+    /// Transactions that rotated the committee, by the term they led to.
+    pub rotations: BTreeMap<u64, B256>,
     /// First batch of device keys that the chain has not used, by term.
     pub batches: BTreeMap<u64, u64>,
     /// Whether the fold has reached the finalized head since the start.

@@ -1,5 +1,7 @@
-//! Payloads that a node publishes to devices: the beacon, lease hints, access and receipts. docs: oracle-node/README.md.
+//! Payloads that a node publishes to devices: the beacon, lease hints, access, receipts and rotations. docs: oracle-node/README.md.
 //! Hints are unsigned and only say where to look; access and receipts carry their own proof. Leaves out: sending (`mqtt`).
+
+mod terms;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +16,7 @@ use oracle_core::wire::{self, Bytes, Hash};
 
 use crate::receipts;
 use crate::store::{Evidence, ReceiptBatch};
+pub use terms::{Teller, rotations};
 
 /// One lease as hinted to its device.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

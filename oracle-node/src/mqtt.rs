@@ -131,6 +131,14 @@ impl Publisher {
         }
     }
 
+    /// Publishes a topic's retained message once more: somebody else may have put another in its place.
+    pub fn retain_again(&self, topic: &str) {
+        let known = self.retained.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned();
+        if let Some(payload) = known {
+            self.send(topic, &payload, true);
+        }
+    }
+
     fn send(&self, topic: &str, payload: &[u8], retain: bool) {
         for link in self.links.iter().filter(|link| link.connected.load(Ordering::Acquire)) {
             if link.client.try_publish(topic, QoS::AtMostOnce, retain, payload).is_err() {

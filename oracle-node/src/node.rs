@@ -25,6 +25,7 @@ use crate::board::Board;
 use crate::chain::{self, Outbox, OutboxSetup, Rpc, View, Watch, WatchSetup};
 use crate::clock;
 use crate::config::{self, Config};
+use crate::downlink::Teller;
 use crate::guard::{Mark, Memory};
 use crate::intake::{Intake, Told};
 use crate::keys::Keys;
@@ -96,6 +97,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     board.show_chain(view.clone());
     let watch = tokio::spawn(watch.run());
     let (owed, owed_receiver) = mpsc::channel(256);
+    let rotations = chain::Rotations::new(&rpc, &store, &view, config.committee);
+    let teller = Teller { rotations, own: keys.member.address(), clock: now_ms, metrics: metrics.clone() };
     let outbox = OutboxSetup {
         rpc,
         store: Arc::clone(&store),
@@ -112,7 +115,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         return Err(ended(watch.await));
     };
     let mark = (Arc::new(mark), memory);
-    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed };
+    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller };
     let node = Node::assemble(parts, term, before)?;
     tokio::select! {
         ended = node.run(chain_events) => ended,
@@ -161,6 +164,7 @@ struct Parts {
     board: Arc<Board>,
     view: watch::Receiver<View>,
     owed: mpsc::Sender<chain::Owed>,
+    teller: Teller,
 }
 
 /// The running node: the core and the hands that carry out what it asks for.
@@ -173,12 +177,13 @@ struct Node {
     network: mpsc::Receiver<gossip::Event>,
     pulled: mpsc::Sender<evidence::Pulled>,
     durable: mpsc::Receiver<Told>,
-    mqtt: Option<mqtt::Setup>,
+    mqtt: Option<(mqtt::Setup, Teller)>,
 }
 
 impl Node {
     fn assemble(parts: Parts, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
-        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed } = parts;
+        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller } =
+            parts;
         if Policy::hash(&document) != term.policy_hash {
             bail!(
                 "{} has hash {}, but the term's policy is {}",
@@ -246,7 +251,7 @@ impl Node {
             keep_epochs,
             keys_of: None,
         };
-        Ok(Self { seats, before, hands, inputs, network, pulled, durable, mqtt: Some(mqtt) })
+        Ok(Self { seats, before, hands, inputs, network, pulled, durable, mqtt: Some((mqtt, teller)) })
     }
 
     async fn run(mut self, mut chain: mpsc::Receiver<chain::Event>) -> anyhow::Result<()> {
@@ -358,8 +363,10 @@ impl Node {
                 self.seats.caught_up = true;
                 self.hands.follow_registry();
                 // Devices are heard only once their keys are known: an unknown one would be refused and acknowledged.
-                if let Some(setup) = self.mqtt.take() {
-                    self.hands.publisher = Some(mqtt::start(setup));
+                if let Some((setup, teller)) = self.mqtt.take() {
+                    let publisher = mqtt::start(setup);
+                    tokio::spawn(teller.run(publisher.clone()));
+                    self.hands.publisher = Some(publisher);
                     self.hands.keys_of = None;
                     self.hands.follow_registry();
                 }

@@ -7,6 +7,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use oracle_core::merkle::{self, ShaStep};
 use oracle_core::state::LeaseState;
+use oracle_core::typed::Header;
 use oracle_core::wire::{self, Bytes, Hash, WireError};
 
 use crate::report::header_from_abi;
@@ -85,6 +86,8 @@ impl From<WireError> for AccessError {
 #[derive(Clone, Debug)]
 pub struct Gate {
     trust: Trust,
+    /// The next term's, from its first epoch on.
+    next: Option<(u64, Trust)>,
     device: u64,
     max_age: u64,
     newest: Option<Grant>,
@@ -95,7 +98,13 @@ impl Gate {
     /// have been closed in the meantime: about two epochs are a good choice.
     #[must_use]
     pub const fn new(trust: Trust, device: u64, max_age: u64) -> Self {
-        Self { trust, device, max_age, newest: None }
+        Self { trust, next: None, device, max_age, newest: None }
+    }
+
+    /// Follows a rotation (`attest::TermKeys`): from the next term's first epoch on only its certificate counts, and before
+    /// it only the other's.
+    pub fn trust(&mut self, current: Trust, next: Option<(u64, Trust)>) {
+        (self.trust, self.next) = (current, next);
     }
 
     /// Checks a feed and keeps what it proves.
@@ -103,7 +112,9 @@ impl Gate {
     /// # Errors
     /// The first thing that does not hold; what was known stays.
     pub fn learn(&mut self, payload: &[u8]) -> Result<Grant, AccessError> {
-        let grant = check(&self.trust, self.device, payload)?;
+        let epoch = header(&wire::decode(payload, FEED_BYTES_MAX)?)?.epoch;
+        let next = self.next.as_ref().filter(|(from_epoch, _)| epoch >= *from_epoch);
+        let grant = check(next.map_or(&self.trust, |(_, trust)| trust), self.device, payload)?;
         if let Some(known) = self.newest.filter(|known| known.epoch > grant.epoch) {
             return Err(AccessError::Older { told: grant.epoch, known: known.epoch });
         }
@@ -120,13 +131,17 @@ impl Gate {
     }
 }
 
+fn header(feed: &Feed) -> Result<Header, AccessError> {
+    header_from_abi(&feed.header).map_err(AccessError::Malformed)
+}
+
 /// Checks one feed for one device, without a memory of earlier ones.
 ///
 /// # Errors
 /// The first thing that does not hold.
 pub fn check(trust: &Trust, device: u64, payload: &[u8]) -> Result<Grant, AccessError> {
     let feed: Feed = wire::decode(payload, FEED_BYTES_MAX)?;
-    let header = header_from_abi(&feed.header).map_err(AccessError::Malformed)?;
+    let header = header(&feed)?;
     verify::certificate(trust, &header, &feed.certificate)?;
     let steps: Vec<ShaStep> =
         feed.proof.iter().map(|(sibling, left)| ShaStep { sibling: **sibling, left: *left }).collect();

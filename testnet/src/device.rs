@@ -6,10 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aggregator::GroupKey;
 use anyhow::{Context as _, Result};
-use attest::{Down, Reading, Reception};
-use sdk::verify::Trust;
+use attest::{Beacon, Down, Reading, Reception};
 use sha2::{Digest as _, Sha256};
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +30,7 @@ pub mod voice;
 pub use config::{Algorithm, Clock, DeviceConfig, Kind, Misbehaviour, Place};
 pub use diary::Entry;
 
-use beacons::Beacons;
+use beacons::{Beacons, Followed};
 use diary::Diary;
 use door::Door;
 use duty::{Act, Duty, Role, Speech};
@@ -56,6 +54,7 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
     let clock = config.clock().await;
     let group = config.group_key().await;
 
+    let beacons = Beacons::open(&config, &clock, &group)?;
     let voice = Voice::boot(config.alg, seed, network, &mut BootFile::new(&config.dir))?;
     let chain_file = config.dir.join("chains.json");
     let role = Role {
@@ -66,14 +65,15 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
         misbehaviour: config.misbehaviour.clone(),
         place,
     };
-    let (parcels, mut news) = connect(&config, &voice.kid());
+    let (parcels, mut news) = connect(&config, &voice.kid(), &beacons.topic());
     let mut device = Running {
         duty: Duty::new(role, secret(&seed), chains(&chain_file)?),
         diary: Diary::open(&config.dir)?,
-        door: door(&config, &clock, &group),
+        // Two epochs are as old as a word on access may be, and one more lets the next report be on its way.
+        door: Door::of(beacons.keys(), config.token, clock.epoch_ms.saturating_mul(3) / 1_000)?,
         receipt_keys: config.receipt_keys()?,
         shelf: Shelf::new(config.receipts_needed),
-        beacons: Beacons { network, committee: config.committee, term: config.term, group },
+        beacons,
         air: Air::open(&config).await?,
         chain_file,
         feed,
@@ -98,13 +98,6 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
     }
     let ending = tokio::time::timeout(FAREWELL, device.collect_receipts(&mut news));
     ending.await.unwrap_or(Ok(()))
-}
-
-/// A closed door. Two epochs are as old as a word may be, and one more lets the next report be on its way.
-fn door(config: &DeviceConfig, clock: &Clock, group: &GroupKey) -> Door {
-    let (chain_id, registry, committee, term) = (config.chain_id, config.registry, config.committee, config.term);
-    let trust = Trust { chain_id, registry, committee, term, group: *group };
-    Door::new(trust, config.token, clock.epoch_ms.saturating_mul(3) / 1_000)
 }
 
 /// Unix milliseconds.
@@ -137,9 +130,10 @@ fn chains(path: &Path) -> Result<Vec<Chain>> {
 }
 
 /// One link per broker, all reporting into one channel.
-fn connect(config: &DeviceConfig, kid: &[u8; 8]) -> (Vec<mpsc::Sender<Parcel>>, mpsc::Receiver<News>) {
+fn connect(config: &DeviceConfig, kid: &[u8; 8], terms: &str) -> (Vec<mpsc::Sender<Parcel>>, mpsc::Receiver<News>) {
     let (tell, news) = mpsc::channel(1_024);
-    let filters = vec![attest::BEACON_TOPIC.to_owned(), format!("plumbline/v1/down/{}/#", hex::encode(kid))];
+    let down = format!("plumbline/v1/down/{}/#", hex::encode(kid));
+    let filters = vec![attest::BEACON_TOPIC.to_owned(), terms.to_owned(), down];
     let parcels = config.brokers.iter().enumerate().map(|(number, broker)| {
         let (send, receive) = mpsc::channel(1_024);
         let link = Link { client_id: config.name.clone(), broker: *broker, number, filters: filters.clone() };
@@ -246,25 +240,34 @@ impl Running {
             }
             News::Trouble { why } => self.diary.note(&Entry::Trouble { at_ms: now(), what: why }),
             News::Down { topic, payload } if topic == attest::BEACON_TOPIC => self.beacon(&payload).await,
+            News::Down { topic, payload } if topic == *self.beacons.topic() => self.terms(&payload),
             News::Down { topic, payload } => self.down(&topic, &payload).await,
         }
     }
 
     async fn beacon(&mut self, payload: &[u8]) -> Result<()> {
         let at_ms = now();
-        let Some((slot, certificate)) = Beacons::decode(payload) else {
-            return self
-                .diary
-                .note(&Entry::BadBeacon { at_ms, why: format!("{} bytes where 56 belong", payload.len()) });
-        };
-        if self.duty.knows(slot) {
+        if Beacon::parse(payload).is_some_and(|beacon| self.duty.knows(beacon.slot)) {
             return Ok(());
         }
-        if let Err(error) = self.beacons.verify(slot, &certificate) {
-            return self.diary.note(&Entry::BadBeacon { at_ms, why: format!("slot {slot}: {error}") });
+        match self.beacons.verify(payload)? {
+            Ok(Beacon { slot, certificate }) => {
+                let acts = self.duty.beacon(at_ms, slot, &certificate);
+                self.perform(acts).await
+            }
+            Err(error) => self.diary.note(&Entry::BadBeacon { at_ms, why: error.to_string() }),
         }
-        let acts = self.duty.beacon(at_ms, slot, &certificate);
-        self.perform(acts).await
+    }
+
+    /// Rotations came: the committee's key may change.
+    fn terms(&mut self, payload: &[u8]) -> Result<()> {
+        let at_ms = now();
+        let Followed { news, fault } = self.beacons.follow(payload)?;
+        if let Some((term, from_epoch)) = news {
+            self.diary.note(&Entry::Term { at_ms, term, from_epoch })?;
+            self.door.follow(self.beacons.keys());
+        }
+        fault.map_or(Ok(()), |why| self.diary.note(&Entry::BadTerm { at_ms, why: why.to_string() }))
     }
 
     async fn down(&mut self, topic: &str, payload: &[u8]) -> Result<()> {

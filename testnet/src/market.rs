@@ -285,7 +285,10 @@ fn offer(unit: &Unit, lessor: Address, lessee: Address, contracts: &Deployed, st
 }
 
 /// A lease's leaf and proof in an epoch's report, from a node.
-async fn proven(api: &Api, epoch: u64, lease: u64) -> Result<Proven> {
+///
+/// # Errors
+/// When the node has none, or what it says is none.
+pub async fn proven(api: &Api, epoch: u64, lease: u64) -> Result<Proven> {
     let path = format!("/v1/reports/{epoch}/proof/{lease}");
     let answer = api.need(&path).await?;
     let leaf = &answer["leaf"];

@@ -1,13 +1,17 @@
 //! Real processes change their committee: four nodes on a chain, a fifth replaces the first, reports go on under the new
-//! key, and an auditor replays the epochs of both terms as one history. The registry is the real one; no devices.
+//! key, a leased device follows the committee to that key and is paid on, and an auditor replays the epochs of both terms as
+//! one history. The registry is the real one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests: a panic is the failure
+
+mod leased;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolEvent as _;
+use leased::Leased;
 use serde_json::{Value, json};
 use testnet::api::Api;
 use testnet::broker::{self, BrokerConfig};
@@ -96,6 +100,8 @@ struct World {
     logs: PathBuf,
     governance: Actor,
     anvil: Process,
+    broker: u16,
+    leased: Leased,
 }
 
 impl World {
@@ -125,10 +131,13 @@ impl World {
         for name in ["node-a", "node-b", "node-c", "node-d", "node-e"] {
             nodes.push(Node::make(program, folder.join(name), name, &chain).await);
         }
-        let bonds: Vec<(Address, U256)> = nodes.iter().map(|n| (n.actor.address(), U256::from(MEMBER_BOND))).collect();
+        let leased = Leased::prepare(&chain).await;
+        let bonds = nodes.iter().map(|n| (n.actor.address(), U256::from(MEMBER_BOND)));
+        let bonds: Vec<(Address, U256)> = bonds.chain(leased.needs()).collect();
         let set = deploy(&chain, &governance, &root().join("contracts/abi"), &bonds).await.unwrap();
-        let mut world = Self { chain, set, nodes, logs, governance, anvil };
+        let mut world = Self { chain, set, nodes, logs, governance, anvil, broker, leased };
         world.register().await;
+        world.leased.register(&world.chain, &world.set).await;
         for (index, node) in world.nodes.iter_mut().enumerate() {
             let term = if index == 4 { 2 } else { 1 };
             node.start(program, &world.logs, &world.chain, &world.set, broker, term);
@@ -188,6 +197,20 @@ impl World {
         }
     }
 
+    /// Leases the device and starts it with the key of the first term.
+    async fn lease(&mut self, program: &Path, folder: &Path, genesis: u64) {
+        let events = self.chain.events(self.set.registry).await.unwrap();
+        let mut found = events.iter().filter_map(|log| CommitteeRegistry::TermActivated::decode_log(log).ok());
+        let group_key = found.next().unwrap().groupKey.to_vec();
+        let keys: Vec<String> = self.nodes[..4].iter().map(|node| hex::encode(node.keys[2])).collect();
+        let terms = leased::Terms { policy_hash: keccak256(policy()), start: genesis, seconds: 150 };
+        self.leased.open(&self.chain, &self.set, &terms).await;
+        let clock = testnet::device::Clock { genesis_ms: genesis * 1_000, slot_ms: 1_000, epoch_ms: EPOCH_S * 1_000 };
+        let brokers = vec![([127, 0, 0, 1], self.broker).into()];
+        let config = self.leased.configure(folder, (self.chain.id, self.set.registry), brokers, keys);
+        self.leased.start(program, &self.logs, &config, &clock, &group_key);
+    }
+
     /// Genesis (unix seconds), once the term is active.
     async fn activated(&self, term: u64) -> Option<u64> {
         let events = self.chain.events(self.set.registry).await.unwrap();
@@ -236,19 +259,21 @@ impl World {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newcomer_replaces_a_member_and_history_goes_on() {
     let anvil = root().join("contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-    let (Some(program), Some(auditor), true) = (program("oracle-node"), program("plumbline"), anvil.is_file()) else {
-        println!("skipped: oracle-node, plumbline or anvil is not there (make setup build)");
+    let programs = ["oracle-node", "plumbline", "testnet"].map(program);
+    let ([Some(program), Some(auditor), Some(testnet)], true) = (programs, anvil.is_file()) else {
+        println!("skipped: oracle-node, plumbline, testnet or anvil is not there (make setup build)");
         return;
     };
     let begun = Instant::now();
     let folder = std::env::temp_dir().join(format!("plumbline-rotation-{}", std::process::id()));
     let mut world = World::start(&program, &anvil, &folder).await;
     world.configure(1, &[0, 1, 2, 3]).await;
-    world.until("the first term is active", async |w| w.activated(1).await).await;
+    let genesis = world.until("the first term is active", async |w| w.activated(1).await).await;
+    world.lease(&testnet, &folder, genesis).await;
+    world.leased.lie(world.broker, world.chain.id, world.set.registry).await;
     world.configure(2, &[1, 2, 3, 4]).await;
     let from = world.until("the old key has rotated to the second term", async |w| w.rotated().await).await;
     let last = from + 1;
-    let genesis = world.activated(1).await.unwrap();
     assert_eq!(world.activated(2).await, Some(genesis), "the committee's clock goes on");
     world
         .until("the newcomer's archive holds the new term's second epoch", async |w| {
@@ -257,6 +282,9 @@ async fn a_newcomer_replaces_a_member_and_history_goes_on() {
         .await;
     let posted = world.until("it is posted", async |w| Some(w.posted().await).filter(|p| p.contains(&last))).await;
     assert!(posted.contains(&from), "the new term's first report is on the chain: {posted:?}");
+
+    // The device was told of the new key by nobody but the committee.
+    world.leased.check(&world.nodes[4].api, &world.nodes[1].api, from..=last, from * EPOCH_S).await;
 
     // One that is in both terms has the whole archive; the newcomer begins with the new term.
     let said = world.audit(&auditor, &folder, 1, last).await;
@@ -276,6 +304,7 @@ async fn a_newcomer_replaces_a_member_and_history_goes_on() {
     for node in &mut world.nodes {
         node.process.as_mut().unwrap().kill().await.unwrap();
     }
+    world.leased.stop().await;
     world.anvil.kill().await.unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -33,6 +33,7 @@ extern "C" {
 #define ATTEST_MAX_ENDORSEMENT 224
 #define ATTEST_QUEUE_HEAD 40     /* bytes of a queue beside its messages */
 #define ATTEST_QUEUE_RECORD 51   /* bytes of a queued message beside its own */
+#define ATTEST_TERMS_LEN 538     /* bytes of what a device knows of its committee's keys */
 #define ATTEST_MAX_CHAIN 4096
 #define ATTEST_DEVICE_WORDS 24
 
@@ -74,6 +75,10 @@ extern "C" {
 #define ATTEST_FULL 13           /* the queue has no room for the message */
 #define ATTEST_EMPTY 14          /* no message at this place of the queue */
 #define ATTEST_RECEIPT 15        /* receipts that the member they name did not sign */
+#define ATTEST_UNSIGNED 16       /* a beacon or rotation that the term's key did not sign */
+#define ATTEST_KEY_NEEDED 17     /* rotations lead no further: the device needs a current key from its maker or owner */
+#define ATTEST_CONFLICT 18       /* a rotation that contradicts a known one */
+#define ATTEST_ELSEWHERE 19      /* rotations of another network or committee */
 
 /* Whatever holds the key. Set struct_size to sizeof(attest_signer). The key is its first 32 bytes for Ed25519, x then y
  * (big-endian) for P-256. Ed25519 needs sign_message, P-256 needs sign_digest (a secure element that takes SHA-256
@@ -225,6 +230,20 @@ typedef struct attest_receipt_check {
     int32_t (*holds)(void *ctx, uint32_t member, const uint8_t *root, const uint8_t *signature);
 } attest_receipt_check;
 
+/* A committee: none of it changes with its terms. holds returns 0 when certificate (48 bytes, compressed G1) is the signature
+ * of group_key (256 bytes, EIP-2537) over message (32 bytes); with null nothing holds. Set struct_size to
+ * sizeof(attest_committee). */
+typedef struct attest_committee {
+    uint32_t struct_size;
+    uint64_t chain_id;
+    uint8_t registry[20]; /* CommitteeRegistry */
+    uint64_t committee;
+    uint64_t epoch_ms;
+    uint64_t slot_ms;
+    void *ctx;
+    int32_t (*holds)(void *ctx, const uint8_t *group_key, const uint8_t *message, const uint8_t *certificate);
+} attest_committee;
+
 /* About the library. */
 uint32_t attest_abi_version(void);
 const char *attest_status_text(int32_t status); /* never null, static */
@@ -285,6 +304,14 @@ int32_t attest_topic_up(uint32_t message_class, const uint8_t *kid, uint8_t *top
  * ATTEST_NOT_CHALLENGED: slot and draw are filled, nothing to do. Does not check the beacon's certificate: a broker that
  * invents beacons costs the device airtime and nothing else. */
 int32_t attest_challenge(const uint8_t *beacon, size_t beacon_len, uint64_t device, uint64_t lease, uint64_t challenge_p, uint64_t *slot, uint8_t *draw);
+
+/* For a device that can check a pairing: the committee's keys, ATTEST_TERMS_LEN bytes of yours. trust begins with one term's
+ * key, as you gave it. follow takes a payload of the topic plumbline/v1/term/<network>/<committee>, both as 16 hex digits; it keeps
+ * every step before a fault, so store the state whatever it returns. beacon says ATTEST_OK for a broadcast that holds
+ * under the key of its slot (then ask attest_challenge) and may change the state, too. A damaged state gives ATTEST_FORM. */
+int32_t attest_terms_trust(uint8_t *state, const attest_committee *committee, uint64_t term, const uint8_t *group_key);
+int32_t attest_terms_follow(uint8_t *state, const attest_committee *committee, const uint8_t *payload, size_t len);
+int32_t attest_terms_beacon(uint8_t *state, const attest_committee *committee, const uint8_t *beacon, size_t len);
 
 /* Coverage: the hash chain of secrets (32 bytes each), the transmission, the witness commitment (32 bytes). */
 int32_t attest_chain_anchor(const uint8_t *secret0, uint32_t length, uint8_t *anchor);

@@ -10,6 +10,7 @@ mod queue;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 mod soft;
 mod status;
+mod terms;
 mod types;
 
 pub use classes::*;
@@ -19,6 +20,7 @@ pub use queue::*;
 #[cfg(any(feature = "soft-ed25519", feature = "soft-p256"))]
 pub use soft::*;
 pub use status::*;
+pub use terms::*;
 pub use types::*;
 
 /// No path of the attester is known to panic; should one exist, the device stands still instead of signing nonsense.

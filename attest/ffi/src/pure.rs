@@ -11,7 +11,7 @@ use crate::{
 /// The version of this interface; goes up when a struct or function changes.
 #[unsafe(no_mangle)]
 pub extern "C" fn attest_abi_version() -> u32 {
-    2
+    3
 }
 
 /// The network id of a chain and its CommitteeRegistry, 8 bytes.

@@ -57,6 +57,14 @@ codes! {
     ATTEST_EMPTY = 14, c"no message at this place";
     /// Receipts that the member they name did not sign.
     ATTEST_RECEIPT = 15, c"receipts that the member did not sign";
+    /// A beacon or rotation that the term's key did not sign.
+    ATTEST_UNSIGNED = 16, c"committee did not sign";
+    /// Rotations that lead no further: only the device's maker or owner can give it a current key.
+    ATTEST_KEY_NEEDED = 17, c"needs a current key";
+    /// A second rotation from one term, after the first was proven or for the same epoch.
+    ATTEST_CONFLICT = 18, c"contradicts a known one";
+    /// Rotations of another network or committee.
+    ATTEST_ELSEWHERE = 19, c"another committee";
 }
 
 pub(crate) const fn of_boot(error: &BootError<()>) -> i32 {

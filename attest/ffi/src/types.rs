@@ -27,6 +27,11 @@ pub type StoreBoot = Option<unsafe extern "C" fn(ctx: *mut c_void, boot: u32) ->
 pub type HoldsReceipt =
     Option<unsafe extern "C" fn(ctx: *mut c_void, member: u32, root: *const u8, signature: *const u8) -> i32>;
 
+/// Whether a certificate is a group key's over a message; returns 0 when it is.
+pub type HoldsCertificate = Option<
+    unsafe extern "C" fn(ctx: *mut c_void, group_key: *const u8, message: *const u8, certificate: *const u8) -> i32,
+>;
+
 /// Whatever holds the key. Copied by `attest_device_boot`; `ctx` must outlive the device.
 #[repr(C)]
 #[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
@@ -218,6 +223,21 @@ pub struct attest_receipt_check {
     pub struct_size: u32,
     pub ctx: *mut c_void,
     pub holds: HoldsReceipt,
+}
+
+/// A committee, and how its certificates are checked.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_committee {
+    pub struct_size: u32,
+    pub chain_id: u64,
+    pub registry: [u8; 20],
+    pub committee: u64,
+    pub epoch_ms: u64,
+    pub slot_ms: u64,
+    pub ctx: *mut c_void,
+    pub holds: HoldsCertificate,
 }
 
 /// The size of `attest_device` after `ready`, in 8-byte words.

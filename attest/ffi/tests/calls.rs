@@ -221,3 +221,65 @@ fn the_queue_keeps_a_message_until_it_is_receipted() {
         assert_eq!(attest_queue_get(at, len, 1, &raw mut queued), ATTEST_EMPTY);
     }
 }
+
+/// The golden payload's fields, without a JSON library.
+fn golden(field: &str) -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/rotations.json");
+    let text = std::fs::read_to_string(path).expect("vectors");
+    let (_, rest) = text.split_once(&format!("\"{field}\": \"")).expect("the field");
+    let (hex, _) = rest.split_once('"').expect("its end");
+    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+    (0..hex.len()).step_by(2).map(digit).collect()
+}
+
+/// Stands in for the pairing: what the golden payload holds is signed, anything else is not.
+extern "C" fn as_in_the_payload(ctx: *mut c_void, _: *const u8, _: *const u8, certificate: *const u8) -> i32 {
+    // SAFETY: ctx is the payload below, and the library gives 48 bytes.
+    let (payload, certificate) = unsafe { (&*ctx.cast::<Vec<u8>>(), core::slice::from_raw_parts(certificate, 48)) };
+    i32::from(!payload.windows(48).any(|part| part == certificate))
+}
+
+#[test]
+fn the_committees_keys_are_followed() {
+    let (mut payload, first) = (golden("payload"), golden("first_group_key"));
+    let mut committee = attest_committee {
+        struct_size: u32::try_from(size_of::<attest_committee>()).expect("small"),
+        chain_id: 31_337,
+        registry: [0x5f; 20],
+        committee: 3,
+        epoch_ms: 15_000,
+        slot_ms: 1_000,
+        ctx: (&raw mut payload).cast(),
+        holds: Some(as_in_the_payload),
+    };
+    let mut state = [0u8; attest::TERM_KEYS_LEN];
+    let at = state.as_mut_ptr();
+    // SAFETY: every pointer is to a live value of its type.
+    unsafe {
+        let follow = |committee: &attest_committee, payload: &[u8]| {
+            attest_terms_follow(at, committee, payload.as_ptr(), payload.len())
+        };
+        assert_eq!(follow(&committee, &payload), ATTEST_FORM, "no state yet");
+        assert_eq!(attest_terms_trust(at, &raw const committee, 1, first.as_ptr()), ATTEST_OK);
+        let mut forged = payload.clone();
+        forged[18 + 423] ^= 1;
+        assert_eq!(follow(&committee, &forged), ATTEST_UNSIGNED);
+        assert_eq!(follow(&committee, &payload), ATTEST_OK);
+        assert_eq!(follow(&committee, &payload[1..]), ATTEST_FORM);
+        // A broadcast that the callback takes, and one that it does not.
+        let mut beacon = [&7u64.to_be_bytes()[..], &payload[18 + 424 - 48..18 + 424]].concat();
+        assert_eq!(attest_terms_beacon(at, &raw const committee, beacon.as_ptr(), 56), ATTEST_OK);
+        beacon[55] ^= 1;
+        assert_eq!(attest_terms_beacon(at, &raw const committee, beacon.as_ptr(), 56), ATTEST_UNSIGNED);
+        assert_eq!(attest_terms_beacon(at, &raw const committee, beacon.as_ptr(), 55), ATTEST_FORM);
+        // The oldest rotation kept is from term 1: a device of term 0 needs its key.
+        assert_eq!(attest_terms_trust(at, &raw const committee, 0, first.as_ptr()), ATTEST_OK);
+        assert_eq!(follow(&committee, &payload), ATTEST_KEY_NEEDED);
+        committee.committee = 4;
+        assert_eq!(follow(&committee, &payload), ATTEST_ELSEWHERE);
+        committee.holds = None;
+        assert_eq!(attest_terms_beacon(at, &raw const committee, beacon.as_ptr(), 56), ATTEST_UNSIGNED);
+        committee.struct_size = 1;
+        assert_eq!(follow(&committee, &payload), ATTEST_STRUCT_SIZE);
+    }
+}

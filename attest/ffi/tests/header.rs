@@ -62,7 +62,7 @@ fn declared(rust: &str, name: &str) -> String {
 /// Every exported function, by name, as its C prototype.
 fn exported() -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    for source in ["classes", "messages", "pure", "queue", "soft", "status"] {
+    for source in ["classes", "messages", "pure", "queue", "soft", "status", "terms"] {
         let text = file(&format!("src/{source}.rs"));
         for part in text.split("#[unsafe(no_mangle)]").skip(1) {
             let (_, rest) = part.split_once("fn ").expect("a function");
@@ -114,6 +114,9 @@ fn rust_fields(name: &str) -> Vec<String> {
             "HoldsReceipt" => {
                 format!("int32_t (*{name})(void *ctx, uint32_t member, const uint8_t *root, const uint8_t *signature)")
             }
+            "HoldsCertificate" => format!(
+                "int32_t (*{name})(void *ctx, const uint8_t *group_key, const uint8_t *message, const uint8_t *certificate)"
+            ),
             "EvidenceId" => format!("uint8_t {name}[32]"),
             "[u64; DEVICE_WORDS]" => format!("uint64_t {name}[]"),
             array if array.starts_with('[') => {
@@ -173,6 +176,7 @@ fn every_constant_has_its_value() {
         ("MAX_TALLIES", attest::Tallies::MAX),
         ("MAX_LEAF_AND_PATH", attest::MAX_LEAF_AND_PATH),
         ("MAX_ENDORSEMENT", attest::MAX_ENDORSEMENT),
+        ("TERMS_LEN", attest::TERM_KEYS_LEN),
         ("QUEUE_HEAD", attest::QUEUE_HEAD),
         ("QUEUE_RECORD", attest::QUEUE_RECORD_HEAD),
         ("DEVICE_WORDS", lib::DEVICE_WORDS),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use attest::{BEACON_TOPIC, Down, topic_down, topic_up};
+use attest::{BEACON_TOPIC, Down, topic_down, topic_term, topic_up};
 use rumqttc::{
     AsyncClient, Event as Polled, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, QoS,
     SubscribeFilter, SubscribeReasonCode,
@@ -110,19 +110,26 @@ impl Lane {
     /// Subscribes on every connection: a broker may have forgotten, and one that has not does no harm.
     fn greet(&self, client: &AsyncClient) {
         let own = &self.shared.options;
-        let (beacon, down) = self.filters();
-        let filters = [beacon, down].map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce));
-        // A new client's queue has room for both.
+        let filters = self.filters().into_iter().map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce));
+        // A new client's queue has room for it.
         let _ = client.try_subscribe_many(filters);
         if own.announce && client.try_publish(status_topic(&own.kid), QoS::AtLeastOnce, true, "online").is_ok() {
             self.shared.outbox().handed(self.number, None, self.shared.now_ms());
         }
     }
 
-    fn filters(&self) -> (String, String) {
-        let lease = topic_down(Down::Lease, &self.shared.options.kid);
+    /// What the device listens to.
+    fn filters(&self) -> Vec<String> {
+        let own = &self.shared.options;
+        let lease = topic_down(Down::Lease, &own.kid);
         let down = lease.rsplit_once('/').map_or("", |(folder, _)| folder);
-        (BEACON_TOPIC.to_owned(), format!("{down}/#"))
+        let terms = self.term_topic();
+        [Some(BEACON_TOPIC.to_owned()), Some(format!("{down}/#")), terms].into_iter().flatten().collect()
+    }
+
+    fn term_topic(&self) -> Option<String> {
+        let own = &self.shared.options;
+        own.committee.map(|committee| topic_term(&own.network, committee).to_string())
     }
 
     /// The client's next event; meanwhile publishes whatever comes to wait. `None`: the uplink is closing.
@@ -172,9 +179,8 @@ impl Lane {
             Polled::Incoming(Packet::SubAck(ack)) => {
                 let refused = ack.return_codes.iter().any(|code| matches!(code, SubscribeReasonCode::Failure));
                 if refused {
-                    let (beacon, down) = self.filters();
-                    let why =
-                        format!("the broker does not let this device subscribe to {beacon} or {down}; check its rules");
+                    let filters = self.filters().join(" or ");
+                    let why = format!("the broker does not let this device subscribe to {filters}; check its rules");
                     self.shared.tell(Event::Trouble { broker, why: Why::Refused(why), again: None });
                 }
             }
@@ -188,6 +194,8 @@ impl Lane {
         let is = |what| topic == topic_down(what, &own.kid).as_str();
         if topic == BEACON_TOPIC {
             self.shared.tell(Event::Beacon(payload.to_vec()));
+        } else if self.term_topic().is_some_and(|terms| terms == topic) {
+            self.shared.tell(Event::Terms(payload.to_vec()));
         } else if is(Down::Lease) {
             self.shared.tell(Event::Lease(payload.to_vec()));
         } else if is(Down::Access) {

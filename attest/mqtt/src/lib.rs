@@ -4,7 +4,7 @@
 //!
 //! [`Uplink::start`] connects (TLS with a client certificate, or user name and password), stays connected to
 //! [`Options::at_once`] of the brokers and moves on to the next when one fails, after a pause that grows, is bounded and
-//! random. What nodes send down (beacons, lease hints, access) comes out as [`Event`]s.
+//! random. What nodes send down (beacons, lease hints, access, rotations) comes out as [`Event`]s.
 //!
 //! Left out: signing and challenges (`attest`), firmware without an operating system (there, `attest` gives bytes and
 //! topic to any MQTT client), and trust in what a broker says: a PUBACK is not a receipt.
@@ -21,7 +21,7 @@ mod why;
 
 pub use backoff::Backoff;
 pub use options::{Broker, Options, OptionsError};
-pub use receipts::{BadReceipts, Checked};
+pub use receipts::Checked;
 pub use secret::Password;
 pub use tls::{Tls, TlsError};
 pub use uplink::{Event, Left, Uplink};

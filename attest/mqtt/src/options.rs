@@ -60,6 +60,9 @@ pub struct Options {
     pub client_id: String,
     /// The network that queued messages were signed for.
     pub network: Network,
+    /// The committee whose rotations to listen for ([`Event::Terms`](crate::Event::Terms)); a device that checks no
+    /// certificates has no use for them.
+    pub committee: Option<u64>,
     /// The members' receipt keys by member index (the registry's `MemberRegistered`).
     pub receipt_keys: Vec<[u8; 32]>,
     /// Different members whose receipts let a reading go: f+1.
@@ -91,6 +94,7 @@ impl Options {
             kid,
             client_id,
             network,
+            committee: None,
             receipt_keys,
             receipts_needed,
             patience: Duration::from_secs(30),

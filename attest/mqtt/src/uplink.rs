@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use attest::{EvidenceId, Queue, QueueFull, Signed};
+use attest::{EvidenceId, Queue, QueueFull, ReceiptError, Signed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::lane::Lane;
 use crate::outbox::Outbox;
-use crate::{BadReceipts, Checked, Options, OptionsError, Why};
+use crate::{Checked, Options, OptionsError, Why};
 
 /// Events waiting for the application.
 const EVENTS_MAX: usize = 1_024;
@@ -46,14 +46,16 @@ pub enum Event {
     /// A member signed that it holds messages of this device.
     Receipts(Checked),
     /// Receipts that do not count.
-    BadReceipts(BadReceipts),
+    BadReceipts(ReceiptError),
     /// Enough members hold a message: it has left the queue.
     Stored {
         /// The message.
         id: EvidenceId,
     },
-    /// A beacon broadcast, for [`attest::derive`].
+    /// A beacon broadcast, for [`attest::TermKeys::beacon`] or [`attest::derive`].
     Beacon(Vec<u8>),
+    /// The committee's last rotations, for [`attest::TermKeys::follow`]; only with [`Options::committee`].
+    Terms(Vec<u8>),
     /// The lease feed (docs/protocol.md §11): a hint of what to answer, unsigned.
     Lease(Vec<u8>),
     /// Who may use the device (docs/protocol.md §11), to be checked by the device.

@@ -116,6 +116,9 @@ fn rules_name_every_topic_of_the_protocol_and_blocking_comes_last() {
     let down = attest::topic_down(attest::Down::Receipt, &kid).replace("receipt", "#").replace(KID, "%u");
     assert!(rules.contains(&format!("pattern read {down}\n")), "{down}");
     assert!(rules.contains(&format!("pattern read {}\n", attest::BEACON_TOPIC)));
+    let term = attest::topic_term(&[0; 8], 0);
+    let (term, _) = term.rsplit_once("/0000000000000000/").expect("network and committee");
+    assert!(rules.contains(&format!("pattern read {term}/#\n")), "{term}");
     let status = attest_mqtt::status_topic(&kid).replace(KID, "%u");
     assert!(rules.contains(&format!("pattern write {status}\n")), "{status}");
     let conf = std::fs::read_to_string(dir.join("mosquitto.conf")).expect("read");

@@ -154,6 +154,16 @@ pub fn calldata(chain: &config::Chain, committee: u64, term: u64, what: &Transmi
     }
 }
 
+/// What could be the certificate of a rotation in a transaction's calldata: of a call of `rotate`, itself or packed into
+/// another contract's call. On-chain form; nothing is checked.
+pub(super) fn rotation_certificates(calldata: &[u8]) -> impl Iterator<Item = [u8; 96]> {
+    let calls = calldata.windows(4).enumerate().filter(|(_, bytes)| *bytes == rotateCall::SELECTOR);
+    calls.filter_map(|(at, _)| {
+        let call = rotateCall::abi_decode(calldata.get(at..)?).ok()?;
+        <[u8; 96]>::try_from(call.certificate.as_ref()).ok()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +188,40 @@ mod tests {
         let Some(parts) = input["components"].as_array() else { return name.to_owned() };
         let parts: Vec<String> = parts.iter().map(kind).collect();
         name.replacen("tuple", &format!("({})", parts.join(",")), 1)
+    }
+
+    #[test]
+    fn a_rotations_certificate_is_found_wherever_the_call_is_packed() {
+        let next = sol_types::NewKey {
+            groupKey: vec![1; 256].into(),
+            shareRoot: B256::ZERO,
+            confirmation: vec![2; 96].into(),
+            signatures: vec![],
+            indices: vec![],
+        };
+        let rotation = sol_types::Rotation {
+            committee: 1,
+            term: 1,
+            configDigest: B256::ZERO,
+            newTerm: 2,
+            newConfigDigest: B256::ZERO,
+            newGroupKeyHash: B256::ZERO,
+            fromEpoch: 9,
+            baseHeader: B256::ZERO,
+        };
+        let call = |certificate: Vec<u8>| {
+            rotateCall { rotation: rotation.clone(), certificate: certificate.into(), next: next.clone() }.abi_encode()
+        };
+        let found = |calldata: &[u8]| rotation_certificates(calldata).collect::<Vec<_>>();
+        let (plain, short) = (call(vec![7; 96]), call(vec![7; 95]));
+        assert_eq!(found(&plain), [[7; 96]]);
+        // Two calls inside another contract's, at any offset, the wrong one first.
+        let packed = [&[0xaa; 37][..], &short, &plain, &[0; 30]].concat();
+        assert_eq!(found(&packed), [[7; 96]]);
+        for length in 0..plain.len() {
+            assert!(found(&plain[..length]).len() <= 1, "{length}");
+        }
+        assert!(found(&[]).is_empty() && found(&plain[4..]).is_empty());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use alloy::consensus::BlockHeader as _;
+use alloy::consensus::{BlockHeader as _, Transaction as _};
 use alloy::eips::BlockNumberOrTag;
 use alloy::eips::eip2718::Encodable2718 as _;
 use alloy::network::{Ethereum, EthereumWallet, NetworkTransactionBuilder as _, TransactionBuilder as _};
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes};
 use alloy::providers::{Provider as _, RootProvider};
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
@@ -182,6 +182,12 @@ impl Rpc {
     /// Where a transaction was mined, if it was.
     pub(super) async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, ChainError> {
         within(async { self.provider.get_transaction_receipt(hash).await }).await
+    }
+
+    /// The calldata of a transaction; `None` when the endpoint does not know it (any more).
+    pub(super) async fn calldata(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+        let transaction = within(async { self.provider.get_transaction_by_hash(hash).await }).await?;
+        Ok(transaction.map(|transaction| transaction.inner.input().clone()))
     }
 
     /// Sends one transaction and waits until it is mined: for commands that a person waits for.

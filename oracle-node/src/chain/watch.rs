@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::batches::Batches;
 use super::log::{StoredBlock, StoredLog};
 use super::rpc::{ChainError, Rpc};
-use super::{Event, View};
+use super::{Event, View, rotations};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -65,6 +65,8 @@ pub struct Watch {
     /// By term.
     batches: BTreeMap<u64, Batches>,
     told: Told,
+    /// Transactions that rotated the committee, by the new term.
+    rotations: BTreeMap<u64, B256>,
     /// Whether the fold changed since the view was last published.
     changed: bool,
 }
@@ -107,8 +109,9 @@ impl Watch {
         let chain_id = chain_id(&setup).await?;
         let history = History::new(setup.contracts, chain_id, setup.committee, setup.term, setup.snapshot_lag_ms);
         let registry = Arc::new(history.registry().clone());
+        let (batches, rotations) = (BTreeMap::new(), BTreeMap::new());
         let (view, receiver) =
-            watch::channel(View { chain_id, block: 0, registry, batches: BTreeMap::new(), caught_up: false });
+            watch::channel(View { chain_id, block: 0, registry, rotations, batches, caught_up: false });
         let next = setup.start_block;
         let mut this = Self {
             setup,
@@ -117,6 +120,7 @@ impl Watch {
             next,
             last_hash: None,
             batches: BTreeMap::new(),
+            rotations: BTreeMap::new(),
             told: Told::default(),
             changed: true,
         };
@@ -151,6 +155,7 @@ impl Watch {
             let batches = self.batches.entry(term).or_default();
             batches.count(block, &self.setup.contracts, self.setup.committee, term);
         }
+        self.rotations.extend(rotations::named(block, &self.setup.contracts, self.setup.committee));
         self.next = number.saturating_add(1);
         self.last_hash = Some(B256::from(*block.hash));
         self.changed |= !block.logs.is_empty();
@@ -249,6 +254,7 @@ impl Watch {
         self.view.send_modify(|view| {
             view.block = block;
             view.batches = batches;
+            view.rotations.clone_from(&self.rotations);
             view.caught_up |= caught_up;
             view.registry = registry.unwrap_or_else(|| Arc::clone(&view.registry));
         });

@@ -52,7 +52,11 @@ mod tests {
         assert_eq!(waits.load(Ordering::SeqCst), 1);
         // Written while the disk was waited for: not covered by that wait.
         appended.count();
-        appended.through_now(|| Ok::<(), ()>(appended.count())).expect("waited");
+        let overtaken = || {
+            appended.count();
+            Ok::<(), ()>(())
+        };
+        appended.through_now(overtaken).expect("waited");
         appended.through_now(wait).expect("waited again");
         assert_eq!(waits.load(Ordering::SeqCst), 2);
     }

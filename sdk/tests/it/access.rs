@@ -6,6 +6,7 @@ use oracle_core::merkle::{sha_leaf, sha_proof};
 use oracle_core::report::state_leaves;
 use oracle_core::wire;
 use sdk::access::{AccessError, Feed, Gate};
+use sdk::verify::Trust;
 
 use crate::support::world::GENESIS;
 use crate::support::{World, archived, trust};
@@ -50,6 +51,28 @@ fn the_lessee_is_let_in_while_the_lease_runs_and_the_word_is_fresh() {
     let mut patient = Gate::new(trust(&world), 2, u64::MAX);
     patient.learn(&wire::encode(&first)).unwrap();
     assert_eq!((patient.user_of(GENESIS + 3_599), patient.user_of(GENESIS + 3_600)), (lessee, None));
+}
+
+#[test]
+fn after_a_rotation_each_epoch_has_one_key() {
+    let (world, [first, second]) = feeds(2);
+    let (first, second) = (wire::encode(&first), wire::encode(&second));
+    let (known, stranger) = (trust(&world), Trust { term: 2, ..trust(&world) });
+    // The next term begins after both epochs: they are the known term's.
+    let mut gate = Gate::new(known.clone(), 2, 30);
+    gate.trust(known.clone(), Some((2, stranger.clone())));
+    assert_eq!(gate.learn(&first).map(|grant| grant.epoch), Ok(0));
+    assert_eq!(gate.learn(&second).map(|grant| grant.epoch), Ok(1));
+    // It begins with the second: what the old key says of that epoch is nobody's word.
+    let mut gate = Gate::new(known.clone(), 2, 30);
+    gate.trust(known.clone(), Some((1, stranger.clone())));
+    assert!(gate.learn(&first).is_ok());
+    assert!(matches!(gate.learn(&second), Err(AccessError::Certificate(_))));
+    // And a new key's word of an epoch before its time.
+    let mut gate = Gate::new(stranger, 2, 30);
+    gate.trust(Trust { term: 0, ..known.clone() }, Some((1, known)));
+    assert!(matches!(gate.learn(&first), Err(AccessError::Certificate(_))));
+    assert_eq!(gate.learn(&second).map(|grant| grant.epoch), Ok(1));
 }
 
 #[test]

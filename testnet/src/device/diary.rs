@@ -61,6 +61,22 @@ pub enum Entry {
         /// What was wrong.
         why: String,
     },
+    /// A rotation that the committee's old key signed: the next term is believed from its first epoch on.
+    Term {
+        /// When it arrived.
+        at_ms: u64,
+        /// The term.
+        term: u64,
+        /// Its first epoch.
+        from_epoch: u64,
+    },
+    /// Rotations that lead no further than what is known.
+    BadTerm {
+        /// When they arrived.
+        at_ms: u64,
+        /// Why.
+        why: String,
+    },
     /// A challenge drawn from a beacon.
     Drawn {
         /// When.

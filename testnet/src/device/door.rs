@@ -1,7 +1,10 @@
 //! The device's door: it admits whom a certificate of the committee names, and only after checking it. The one place in
 //! this crate that uses the SDK (and through it the core), as a device maker would. Leaves out: MQTT, and a lock.
 
+use aggregator::GroupKey;
 use alloy::primitives::Address;
+use anyhow::Context as _;
+use attest::{TermKey, TermKeys};
 use sdk::access::{AccessError, Gate, Grant};
 use sdk::verify::Trust;
 
@@ -20,6 +23,25 @@ impl Door {
     #[must_use]
     pub const fn new(trust: Trust, token: u64, max_age: u64) -> Self {
         Self { gate: Gate::new(trust, token, max_age), told: None, admits: None }
+    }
+
+    /// A closed door that follows the committee's terms.
+    ///
+    /// # Errors
+    /// When the current key is no key.
+    pub fn of(keys: &TermKeys, token: u64, max_age: u64) -> anyhow::Result<Self> {
+        let current = trust(keys, keys.current()).context("the group key is no point of the group")?;
+        let mut door = Self::new(current, token, max_age);
+        door.follow(keys);
+        Ok(door)
+    }
+
+    /// From a next term's first epoch on only that term's certificate counts.
+    pub fn follow(&mut self, keys: &TermKeys) {
+        let next = keys.next().and_then(|(from_epoch, key)| Some((from_epoch, trust(keys, key)?)));
+        if let Some(current) = trust(keys, keys.current()) {
+            self.gate.trust(current, next);
+        }
     }
 
     /// Checks what came over MQTT. Gives what to note: a new word, or why it is none; nothing for one known already, which
@@ -46,6 +68,13 @@ impl Door {
         self.admits = admits;
         Some(Entry::Door { at_ms, admits: admits.map(|user| user.to_checksum(None)) })
     }
+}
+
+fn trust(keys: &TermKeys, key: &TermKey) -> Option<Trust> {
+    let home = keys.home();
+    let group = GroupKey::from_eip2537(&key.group_key).ok()?;
+    let (chain_id, registry, committee) = (home.chain_id, home.registry.into(), home.committee);
+    Some(Trust { chain_id, registry, committee, term: key.term, group })
 }
 
 #[cfg(test)]

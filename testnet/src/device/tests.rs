@@ -8,14 +8,15 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 
 use super::*;
 
-const NETWORK: attest::Network = [7; 8];
+/// The registry of every test, on chain 31,337.
+const REGISTRY: [u8; 20] = [1; 20];
 const TOKEN: u64 = 4;
 const LEASE: u64 = 11;
 
 /// Message of docs/protocol.md §4, written out a second time.
 fn beacon_message(slot: u64) -> [u8; 32] {
     let mut bytes = b"plumbline/beacon/v1".to_vec();
-    bytes.extend(NETWORK);
+    bytes.extend(attest::network_id(31_337, &REGISTRY));
     for number in [1u64, 1, slot] {
         bytes.extend(number.to_be_bytes());
     }
@@ -28,9 +29,9 @@ fn config(dir: &Path, broker: SocketAddr) -> DeviceConfig {
         dir: dir.join("device"),
         alg: Algorithm::P256,
         seed_file: dir.join("seed"),
-        network: hex::encode(NETWORK),
+        network: hex::encode(attest::network_id(31_337, &REGISTRY)),
         chain_id: 31_337,
-        registry: alloy::primitives::Address::repeat_byte(1),
+        registry: REGISTRY.into(),
         receipt_keys: vec![],
         receipts_needed: 2,
         committee: 1,
@@ -182,7 +183,7 @@ async fn check_wire(up: &mut mpsc::UnboundedReceiver<rumqttc::Publish>, sent: &[
         let (class, kid) = attest::parse_topic_up(&message.topic).unwrap();
         assert_eq!(kid, key.kid());
         let envelope = attest::decode(&message.payload).unwrap();
-        let id = attest::verify(&envelope, class, &NETWORK, &key).unwrap();
+        let id = attest::verify(&envelope, class, &attest::network_id(31_337, &REGISTRY), &key).unwrap();
         let claims = Claims::decode(class, envelope.payload).unwrap();
         match claims.body {
             Body::Boot(_) => booted = claims.seq == 0,

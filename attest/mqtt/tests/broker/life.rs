@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attest::{Down, Queue, topic_down};
+use attest::{Down, Queue, topic_down, topic_term};
 use attest_mqtt::{Broker, Event, Uplink};
 use rumqttc::{AsyncClient, Event as Polled, MqttOptions, Packet, QoS};
 
@@ -170,21 +170,26 @@ async fn status_says_online_then_offline_by_last_will_or_farewell() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn beacons_leases_and_access_come_out_as_events() {
+async fn beacons_leases_access_and_rotations_come_out_as_events() {
     let (port, bench) = (in_thread(&[]), Bench::new());
-    let (uplink, mut events) =
-        Uplink::start(bench.options(vec![Broker::plain("127.0.0.1", port)]), queue(4_096)).expect("settings");
+    let mut options = bench.options(vec![Broker::plain("127.0.0.1", port)]);
+    options.committee = Some(6);
+    let (mine, other) = (topic_term(&options.network, 6), topic_term(&options.network, 7));
+    let (uplink, mut events) = Uplink::start(options, queue(4_096)).expect("settings");
     until(&mut events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
     let client = liar(port).await;
     let kid = bench.device.kid();
     let (lease, access) = (topic_down(Down::Lease, &kid), topic_down(Down::Access, &kid));
-    let expected = [Event::Beacon(vec![1; 56]), Event::Lease(vec![2]), Event::Access(vec![3])];
+    let expected =
+        [Event::Beacon(vec![1; 56]), Event::Lease(vec![2]), Event::Access(vec![3]), Event::Terms(vec![4; 18])];
     let mut seen = Vec::new();
     // The subscription may be a moment behind the greeting.
     for _ in 0..50 {
         client.publish(attest::BEACON_TOPIC, QoS::AtLeastOnce, false, vec![1; 56]).await.expect("queued");
         client.publish(lease.as_str(), QoS::AtLeastOnce, false, vec![2]).await.expect("queued");
         client.publish(access.as_str(), QoS::AtLeastOnce, false, vec![3]).await.expect("queued");
+        client.publish(mine.as_str(), QoS::AtLeastOnce, true, vec![4; 18]).await.expect("queued");
+        client.publish(other.as_str(), QoS::AtLeastOnce, true, vec![5; 18]).await.expect("queued");
         client
             .publish(topic_down(Down::Lease, &[0xaa; 8]).as_str(), QoS::AtLeastOnce, false, vec![9])
             .await
@@ -199,6 +204,7 @@ async fn beacons_leases_and_access_come_out_as_events() {
     }
     assert!(expected.iter().all(|event| seen.contains(event)), "{seen:?}");
     assert!(!seen.contains(&Event::Lease(vec![9])), "another device's lease");
+    assert!(!seen.contains(&Event::Terms(vec![5; 18])), "another committee's rotations");
     drop(uplink);
 }
 

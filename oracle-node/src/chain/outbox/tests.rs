@@ -90,8 +90,14 @@ fn outbox(anvil: &Anvil, store: &Arc<Store>) -> (Outbox, watch::Sender<View>) {
     let mut secret = [0; 32];
     hex::decode_to_slice(RICH, &mut secret).expect("hex");
     let registry = Arc::new(Registry::new(crate::chain::contracts(&config.chain)));
-    let (sender, view) =
-        watch::channel(View { chain_id: 31_337, block: 0, registry, batches: BTreeMap::new(), caught_up: true });
+    let (sender, view) = watch::channel(View {
+        chain_id: 31_337,
+        block: 0,
+        registry,
+        rotations: BTreeMap::new(),
+        batches: BTreeMap::new(),
+        caught_up: true,
+    });
     let setup = OutboxSetup {
         rpc: Rpc::new(&anvil.url, &Secret::new(secret)).expect("key"),
         store: Arc::clone(store),
