@@ -186,7 +186,12 @@ impl Statement {
     #[must_use]
     pub fn digest(&self, scope: &Scope) -> Option<B256> {
         let instance = self.instance.hash(scope)?;
-        Some(scope.statement_digest(&MemberStatement { instance, phase: self.phase, view: self.view, value: self.value() }))
+        Some(scope.statement_digest(&MemberStatement {
+            instance,
+            phase: self.phase,
+            view: self.view,
+            value: self.value(),
+        }))
     }
 
     /// What is said.

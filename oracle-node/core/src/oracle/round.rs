@@ -156,9 +156,10 @@ impl Round {
         let (scope, instance, value) = (&desk.term.scope, self.instance, B256::from(blob_hash(&bytes)));
         let statement = Statement::sign(scope, &desk.key, desk.me, instance, Phase::Observation, 0, value);
         let own = Own { statement, body: ByteVec::from(bytes.clone()) };
-        ctx.out.push(Effect::Persist(journal::record(OBSERVATION, scope, instance, &own)));
         self.blobs.extend(contents.iter().map(|content| (content.id, content.clone())));
+        // What it lists is stored first: whoever died between the two would repeat an observation that nobody can read.
         ctx.out.push(Effect::Serve(contents.into_iter().chain([blob(bytes)]).collect()));
+        ctx.out.push(Effect::Persist(journal::record(OBSERVATION, scope, instance, &own)));
         self.adopt(own);
         self.say_observation(ctx);
     }

@@ -61,7 +61,11 @@ impl Bench {
         let devices = (1..=OBSERVED).map(|token| (token, device.clone())).collect();
         let round = Round::new(&desk, 0, &Vec::new());
         let mut bench = Self { desk, beacon, snapshot: Snapshot { block, devices, leases: BTreeMap::new() }, round };
-        bench.step(|round, ctx| round.on_observed(ctx, BTreeMap::new(), [0; 32]));
+        let effects = bench.step(|round, ctx| round.on_observed(ctx, BTreeMap::new(), [0; 32]));
+        // Found by `any_weather`, seed 2160: the observation was durable, its buckets were not, and no quorum without it.
+        let stored = effects.iter().position(|effect| matches!(effect, Effect::Serve(_)));
+        let signed = effects.iter().position(|effect| matches!(effect, Effect::Persist(_)));
+        assert!(stored.is_some() && stored < signed, "content is stored before the observation that lists it");
         bench
     }
 
