@@ -33,7 +33,7 @@ use crate::mqtt::{self, Publisher};
 use crate::receipts::ReceiptLog;
 use crate::store::{Seal, Store};
 use crate::{gossip, http};
-use effects::Hands;
+use effects::{Asked, Hands, Lately};
 use seats::{For, Recipe, Seats};
 
 /// Inputs, broadcasts and batches waiting for the core.
@@ -235,8 +235,7 @@ impl Node {
             term,
             policy,
             streams,
-            access: BTreeMap::new(),
-            archived: BTreeMap::new(),
+            lately: Lately::default(),
             store,
             metrics,
             board,
@@ -283,11 +282,11 @@ impl Node {
             while let Some(input) = next.take() {
                 let timer = self.hands.metrics.core_step_seconds.start_timer();
                 let Some(seat) = self.seats.get_mut(term) else { return Ok(()) };
-                let mut observing = Vec::new();
+                let mut observing = BTreeMap::<u64, Vec<Asked>>::new();
                 for effect in seat.oracle.step(now_ms(), input) {
                     // The streams of an epoch look at the same messages: read together, at the end of the step.
                     if let Effect::Observe { stream, epoch, devices } = effect {
-                        observing.push((stream, epoch, devices));
+                        observing.entry(epoch).or_default().push((stream, devices));
                         continue;
                     }
                     // What one term says to another is for the other seats of this process, too.

@@ -339,3 +339,6 @@ impl Checkpoint {
         Err(format!("the state is not the one that epoch {} was certified with", header.epoch))
     }
 }
+
+#[cfg(test)]
+mod tests;

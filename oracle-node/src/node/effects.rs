@@ -38,16 +38,25 @@ const WANTED_MAX: usize = 131_072;
 /// Ids that the core waits for.
 pub(super) type Wanted = Arc<Mutex<BTreeSet<[u8; 32]>>>;
 
+/// A stream, and what its epoch is observed of: devices with their class of work.
+pub(super) type Asked = (u32, BTreeMap<u64, u8>);
+
+/// What was done since the node began.
+#[derive(Default)]
+pub(super) struct Lately {
+    /// By device: the start of the lease whose access was published last, and the stream that it is of.
+    pub(super) access: BTreeMap<u64, (u64, u32)>,
+    /// By stream: the last epoch archived.
+    pub(super) archived: BTreeMap<u32, u64>,
+}
+
 /// Everything that effects need.
 pub(super) struct Hands {
     pub(super) me: u32,
     pub(super) term: Term,
     pub(super) policy: Policy,
     pub(super) streams: BTreeSet<u32>,
-    /// By device: the start of the lease whose access was published last, and the stream that it is of.
-    pub(super) access: BTreeMap<u64, (u64, u32)>,
-    /// By stream: the last epoch archived since the start.
-    pub(super) archived: BTreeMap<u32, u64>,
+    pub(super) lately: Lately,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Metrics,
     pub(super) board: Arc<Board>,
@@ -74,7 +83,9 @@ impl Hands {
             Effect::Broadcast(bytes) => self.broadcast(post, bytes)?,
             Effect::Direct { to, bytes } => self.command(Command::Whisper { term, to, bytes }),
             Effect::Fetch { ids, holders } => self.fetch(term, ids, holders),
-            Effect::Observe { stream, epoch, devices } => self.observe(&post.term, vec![(stream, epoch, devices)]),
+            Effect::Observe { stream, epoch, devices } => {
+                self.observe(&post.term, BTreeMap::from([(epoch, vec![(stream, devices)])]))
+            }
             Effect::Serve(contents) => self.store.serve(&contents)?,
             Effect::Beacon { slot, certificate } => {
                 self.metrics.beacons_recovered.inc();
@@ -165,14 +176,10 @@ impl Hands {
         });
     }
 
-    /// Builds the buckets of (stream, epoch, devices); the messages of an epoch are read once for all its streams. A device
-    /// with leases in several of them has its bucket in each.
-    pub(super) fn observe(&self, term: &Term, asked: Vec<(u32, u64, BTreeMap<u64, u8>)>) {
-        let mut by_epoch: BTreeMap<u64, Vec<(u32, BTreeMap<u64, u8>)>> = BTreeMap::new();
-        for (stream, epoch, devices) in asked {
-            by_epoch.entry(epoch).or_default().push((stream, devices));
-        }
-        for (epoch, streams) in by_epoch {
+    /// Builds the buckets that are asked for, by epoch; an epoch's messages are read once for all its streams. A device with
+    /// leases in several of them has its bucket in each.
+    pub(super) fn observe(&self, term: &Term, asked: BTreeMap<u64, Vec<Asked>>) {
+        for (epoch, streams) in asked {
             let (term, policy) = (term.clone(), self.policy.clone());
             let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
             tokio::task::spawn_blocking(move || {
@@ -210,7 +217,7 @@ impl Hands {
         let registry = Arc::clone(&self.view.borrow().registry);
         for (device, (start, access)) in downlink::access(report) {
             // One place for a device's access: of leases in several streams the one that started last.
-            let known = self.access.entry(device).or_insert((start, stream));
+            let known = self.lately.access.entry(device).or_insert((start, stream));
             if known.1 != stream && *known > (start, stream) {
                 continue;
             }

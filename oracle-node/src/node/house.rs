@@ -24,7 +24,7 @@ pub(super) fn check_keep(keep_epochs: Option<u64>, late_epochs: u64) -> anyhow::
 impl Hands {
     /// An epoch of a stream is archived here.
     pub(super) fn keep_house(&mut self, stream: u32, epoch: u64) {
-        let last = self.archived.entry(stream).or_insert(epoch);
+        let last = self.lately.archived.entry(stream).or_insert(epoch);
         *last = epoch.max(*last);
         let old = self.keep_epochs.zip(self.archived_everywhere()).and_then(|(keep, archived)| {
             let start = |back: u64| self.term.epoch_start(archived.checked_sub(back)?);
@@ -41,7 +41,7 @@ impl Hands {
     /// The last epoch that every stream has archived: a message may still count in the one that is furthest behind. `None`
     /// while a stream has archived nothing since the node began.
     fn archived_everywhere(&self) -> Option<u64> {
-        self.streams.iter().map(|stream| self.archived.get(stream).copied()).min().flatten()
+        self.streams.iter().map(|stream| self.lately.archived.get(stream).copied()).min().flatten()
     }
 }
 

@@ -37,8 +37,6 @@ pub(crate) struct World {
     certified: BTreeMap<(u32, u64), (Header, BTreeSet<usize>)>,
     /// (process, instance, phase, view) → what was said.
     audible: BTreeMap<(usize, Vec<u8>), B256>,
-    /// Instances that anybody signed a report of, by stream.
-    signed: BTreeSet<(u32, u64)>,
     pub(crate) deaths: u64,
     pub(crate) notes: BTreeMap<&'static str, Vec<String>>,
     pub(crate) incidents: Vec<String>,
@@ -57,7 +55,6 @@ impl World {
             blind: Vec::new(),
             certified: BTreeMap::new(),
             audible: BTreeMap::new(),
-            signed: BTreeSet::new(),
             deaths: 0,
             notes: BTreeMap::new(),
             incidents: Vec::new(),
@@ -214,10 +211,7 @@ impl World {
             Ok(Message::Observation(statement, _) | Message::Vote(statement)) => statement,
             Ok(Message::Proposal(proposal)) => proposal.statement,
             Ok(Message::RoundChange(change)) => change.statement,
-            Ok(Message::Partial(partial)) => {
-                self.signed.insert((partial.statement.instance.stream, partial.statement.instance.epoch));
-                partial.statement
-            }
+            Ok(Message::Partial(partial)) => partial.statement,
             _ => return,
         };
         let step = oracle_core::wire::encode(&(statement.instance, statement.phase, statement.view));
@@ -234,11 +228,6 @@ impl World {
     /// The last epoch of a stream that anybody holds certified.
     pub(crate) fn last_certified(&self, stream: u32) -> u64 {
         self.certified.range((stream, 0)..=(stream, u64::MAX)).last().map_or(0, |((_, epoch), _)| *epoch)
-    }
-
-    /// Instances of a stream that somebody signed.
-    pub(crate) fn spoken_of(&self, stream: u32) -> usize {
-        self.signed.range((stream, 0)..=(stream, u64::MAX)).count()
     }
 
     /// When an epoch is observed.
