@@ -1,6 +1,7 @@
 //! What a running node shows to those who only read (the HTTP API): identity, status, the fold of the chain, the store.
 //! The node writes it; nothing that is decided reads it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use oracle_core::oracle::Status;
@@ -23,8 +24,8 @@ pub struct Board {
     pub committee: u64,
     /// Term.
     pub term_number: u64,
-    /// Stream.
-    pub stream: u32,
+    /// Streams.
+    pub streams: BTreeSet<u32>,
     /// The store; reads may block.
     pub store: Arc<Store>,
     /// The node's metrics.
@@ -58,7 +59,7 @@ impl Board {
             identity,
             committee: config.committee,
             term_number: config.term,
-            stream: config.stream,
+            streams: config.streams.clone(),
             store,
             metrics,
             chain: OnceLock::new(),

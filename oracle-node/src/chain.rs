@@ -76,6 +76,8 @@ pub enum Event {
     },
     /// The hub holds the report of this epoch.
     Posted {
+        /// Stream.
+        stream: u32,
         /// Epoch.
         epoch: u64,
     },

@@ -156,6 +156,7 @@ pub(crate) async fn status(api: &Api) -> anyhow::Result<()> {
         ("brokers connected", &status["brokers_connected"]),
         ("finalized block", &status["chain"]["block"]),
         ("phase", &core["phase"]),
+        ("streams", &status["streams"]),
         ("epoch, by the clock", &core["epoch"]),
         ("slot, by the clock", &core["slot"]),
         ("last decided epoch", &core["last_decided"]),

@@ -5,6 +5,7 @@
 mod book;
 mod reader;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub struct Config {
     pub committee: u64,
     /// The term served, from 1.
     pub term: u64,
-    /// The stream of leases reported on, 0 by default.
-    pub stream: u32,
+    /// The streams of leases reported on, ascending; stream 0 alone by default. The same at every member of the committee.
+    pub streams: BTreeSet<u32>,
     /// The appraisal policy document; its hash must be the term's.
     pub policy: PathBuf,
     /// Where the secret keys are.
@@ -188,7 +189,7 @@ impl Config {
         let mut top = Section::new("", Some(&table), &TOP_KEYS, &mut faults);
         let data_dir = base.join(top.text("data_dir", Some("data")));
         let (committee, term) = (top.integer("committee", Some(1)), top.integer("term", Some(1)));
-        let stream = top.number_u32("stream", 0);
+        let streams = top.streams("streams");
         let policy = base.join(top.text("policy", Some("policy.json")));
         if committee == 0 || term == 0 {
             top.fault("committee and term count from 1");
@@ -212,7 +213,7 @@ impl Config {
             data_dir,
             committee,
             term,
-            stream,
+            streams,
             policy,
             keys,
             mqtt,
@@ -345,7 +346,7 @@ const TOP_KEYS: [&str; 13] = [
     "data_dir",
     "committee",
     "term",
-    "stream",
+    "streams",
     "policy",
     "keys",
     "mqtt",

@@ -3,7 +3,7 @@
 
 mod terms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::sol_types::SolValue as _;
 use minicbor::bytes::ByteVec;
@@ -93,18 +93,18 @@ pub fn beacon(slot: u64, certificate: &[u8; 48]) -> Vec<u8> {
     [slot.to_be_bytes().as_slice(), certificate].concat()
 }
 
-/// Lease hints by device: every open lease of this committee and stream. Devices without one get an empty list.
+/// Lease hints by device: every open lease of this committee in these streams. Devices without one get an empty list.
 #[must_use]
 pub fn lease_hints(
     registry: &Registry,
     committee: u64,
-    stream: u32,
+    streams: &BTreeSet<u32>,
     challenge_p: u64,
 ) -> BTreeMap<u64, Vec<LeaseHint>> {
     let mut hints: BTreeMap<u64, Vec<LeaseHint>> =
         registry.devices().keys().map(|token| (*token, Vec::new())).collect();
     for (lease, record) in registry.leases() {
-        if record.committee == committee && record.stream == stream {
+        if record.committee == committee && streams.contains(&record.stream) {
             let (token, class, start, end) = (record.device, record.class, record.start, record.end);
             let hint = LeaseHint { token, lease: *lease, class, start, end, challenge_p };
             hints.entry(record.device).or_default().push(hint);
@@ -113,9 +113,9 @@ pub fn lease_hints(
     hints
 }
 
-/// Access by device: of each device the lease that started last. Empty when the state does not fit the header.
+/// Access by device: of each device the lease of the stream that started last, with its start. Empty when the state does not fit the header.
 #[must_use]
-pub fn access(report: &CertifiedReport) -> BTreeMap<u64, Access> {
+pub fn access(report: &CertifiedReport) -> BTreeMap<u64, (u64, Access)> {
     let mut state = report.outcome.state.clone();
     // The tree was built before the header had a digest to carry on.
     state.previous_header = Hash::from(report.header.previousHeader.0);
@@ -140,7 +140,7 @@ pub fn access(report: &CertifiedReport) -> BTreeMap<u64, Access> {
         };
         latest.insert(lease.device, (lease.start, access));
     }
-    latest.into_iter().map(|(device, (_, access))| (device, access)).collect()
+    latest
 }
 
 /// Receipts by device out of one durable batch.

@@ -7,6 +7,7 @@ mod reports;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use oracle_core::oracle::StreamStatus;
 use prometheus::IntCounterVec;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -179,21 +181,37 @@ fn refresh(refresh: &oracle_core::bootstrap::RefreshProgress) -> Value {
     })
 }
 
+fn of_stream(stream: &StreamStatus) -> Value {
+    json!({
+        "next_epoch": stream.next_epoch, "view": stream.view, "heard": stream.heard, "wanted": stream.wanted,
+        "behind": stream.behind, "last_decided": stream.last_decided, "last_certified": stream.last_certified,
+        "last_posted": stream.last_posted, "void_slots": stream.void_slots, "inheriting": stream.inheriting,
+    })
+}
+
 async fn status(State(board): Shared) -> Json<Value> {
     let live = board.live();
     let chain = board.chain();
     let status = live.status.map(|status| {
+        // On top what holds for every stream: the one that is furthest behind.
+        let slowest = status.slowest().map(|(_, stream)| stream.clone());
+        let started = slowest.is_some();
+        let (slowest, inheriting) = (slowest.unwrap_or_default(), status.inheriting());
+        let streams: BTreeMap<String, Value> =
+            status.streams.iter().map(|(number, stream)| (number.to_string(), of_stream(stream))).collect();
         let bootstrap = status.bootstrap;
         json!({
             "phase": status.phase,
-            "epoch": status.epoch, "slot": status.slot, "next_epoch": status.next_epoch, "view": status.view,
-            "heard": status.heard, "wanted": status.wanted, "behind": status.behind, "malformed": status.malformed,
-            "last_decided": status.last_decided, "last_certified": status.last_certified, "last_posted": status.last_posted,
-            "void_slots": status.void_slots,
+            "epoch": status.epoch, "slot": status.slot, "next_epoch": started.then_some(slowest.next_epoch),
+            "view": slowest.view, "heard": slowest.heard, "wanted": slowest.wanted, "behind": slowest.behind,
+            "malformed": status.malformed, "unserved": status.unserved,
+            "last_decided": slowest.last_decided, "last_certified": slowest.last_certified,
+            "last_posted": slowest.last_posted, "void_slots": slowest.void_slots,
+            "streams": streams,
             "rotation": {
                 "first_epoch": status.first_epoch, "until_epoch": status.until_epoch, "successor": status.successor,
                 "successor_key": status.successor_key, "planned_epoch": status.planned_epoch,
-                "inheriting": status.inheriting,
+                "inheriting": inheriting,
             },
             "bootstrap": {
                 "phase": bootstrap.phase.name(), "deals": bootstrap.deals, "acks": bootstrap.acks, "logs": bootstrap.logs,
@@ -205,7 +223,7 @@ async fn status(State(board): Shared) -> Json<Value> {
     Json(json!({
         "identity": board.identity,
         "committee": board.committee, "term": live.term.as_ref().map_or(board.term_number, |term| term.scope.term),
-        "stream": board.stream,
+        "streams": board.streams,
         "member": live.me,
         "members": live.term.as_ref().map(|term| term.members.len()),
         "genesis_ms": live.term.as_ref().and_then(|term| term.genesis_ms),

@@ -1,7 +1,9 @@
 //! Every metric of a node, in one struct and one table: name, kind, labels and help. docs/metrics.md is written from it.
 //! Leaves out: who counts (each room counts what it does), and alerts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// One row of the table.
 struct Row {
@@ -40,11 +42,15 @@ macro_rules! metrics {
     (@type counter) => { IntCounter };
     (@type counters) => { IntCounterVec };
     (@type gauge) => { IntGauge };
+    (@type gauges) => { IntGaugeVec };
     (@type histogram) => { Histogram };
     (@make counter, $name:literal, $label:literal, $help:literal) => { IntCounter::new($name, $help) };
     (@make gauge, $name:literal, $label:literal, $help:literal) => { IntGauge::new($name, $help) };
     (@make counters, $name:literal, $label:literal, $help:literal) => {
         IntCounterVec::new(Opts::new($name, $help), &[$label])
+    };
+    (@make gauges, $name:literal, $label:literal, $help:literal) => {
+        IntGaugeVec::new(Opts::new($name, $help), &[$label])
     };
     (@make histogram, $name:literal, $label:literal, $help:literal) => {
         Histogram::with_opts(HistogramOpts::new($name, $help).buckets(SECONDS.to_vec()))
@@ -70,9 +76,10 @@ metrics! {
     pulls_bad: counter("oracle_pulls_bad_total", "", "Answers to pulls whose bytes did not fit the id asked for.");
     core_step_seconds: histogram("oracle_core_step_seconds", "", "Time of one step of the core with its effects.");
     core_notes: counters("oracle_core_notes_total", "code", "Notes of the core for the operator, by code.");
-    epoch_decided: gauge("oracle_epoch_decided", "", "Last epoch decided here; -1 before any.");
-    epoch_certified: gauge("oracle_epoch_certified", "", "Last epoch with a certificate here; -1 before any.");
-    epoch_posted: gauge("oracle_epoch_posted", "", "Last epoch seen posted on the chain; -1 before any.");
+    epoch_decided: gauges("oracle_epoch_decided", "stream", "Last epoch decided here; -1 before any.");
+    epoch_certified: gauges("oracle_epoch_certified", "stream", "Last epoch with a certificate here; -1 before any.");
+    epoch_posted: gauges("oracle_epoch_posted", "stream", "Last epoch seen posted on the chain; -1 before any.");
+    messages_unserved: gauge("oracle_messages_unserved", "", "Members' messages dropped because they are about a stream that this node does not serve, in the current term's process.");
     slot_current: gauge("oracle_slot_current", "", "Slot by this node's clock; -1 before genesis.");
     beacons_recovered: counter("oracle_beacons_recovered_total", "", "Beacon certificates recovered or received in time to publish.");
     chain_block: gauge("oracle_chain_block", "", "Last finalized block folded.");
@@ -84,7 +91,7 @@ metrics! {
     clock_alarm: gauge("oracle_clock_alarm", "", "1 while the offset, or a block from the future, is beyond the configured clock limit; else 0.");
     faults_known: gauge("oracle_faults_known", "", "Fault proofs held against members (`oracle-node faults list`).");
     store_bytes: gauge("oracle_store_bytes", "", "Bytes of the store's tables on disk.");
-    store_epochs: gauge("oracle_store_epochs", "", "Epochs whose reports and archives are kept here.");
+    store_epochs: gauges("oracle_store_epochs", "stream", "Epochs whose reports and archives are kept here.");
     store_pruned: counter("oracle_store_pruned_total", "", "Messages whose bytes were dropped because their epoch is archived and past keep_epochs.");
     outbox_items: gauge("oracle_outbox_items", "", "Transmissions not yet final on the chain.");
     outbox_sent: counter("oracle_outbox_sent_total", "", "Transactions sent.");
@@ -105,7 +112,7 @@ impl Metrics {
              | name | kind | label | meaning |\n|---|---|---|---|\n",
         );
         for row in TABLE {
-            let kind = if row.kind == "counters" { "counter" } else { row.kind };
+            let kind = row.kind.trim_end_matches('s');
             let label = if row.label.is_empty() { "–" } else { row.label };
             page.push_str(&format!("| `{}` | {kind} | {label} | {} |\n", row.name, row.help));
         }
@@ -157,9 +164,9 @@ mod tests {
     fn every_metric_is_served_once() {
         let metrics = Metrics::new().expect("unique names");
         metrics.evidence_refused.with_label_values(&["MALFORMED"]).inc();
-        metrics.epoch_decided.set(-1);
+        metrics.epoch_decided.with_label_values(&["3"]).set(-1);
         let text = metrics.text();
         assert!(text.contains("oracle_evidence_refused_total{reason=\"MALFORMED\"} 1"));
-        assert!(text.contains("oracle_epoch_decided -1"));
+        assert!(text.contains("oracle_epoch_decided{stream=\"3\"} -1"));
     }
 }

@@ -8,7 +8,7 @@ mod house;
 mod seats;
 mod wiring;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,7 +34,7 @@ use crate::mqtt::{self, Publisher};
 use crate::receipts::ReceiptLog;
 use crate::store::{Seal, Store};
 use crate::{gossip, http};
-use effects::Hands;
+use effects::{Asked, Hands, Lately};
 use seats::{For, Recipe, Seats};
 
 /// Inputs, broadcasts and batches waiting for the core.
@@ -70,8 +70,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     house::check_keep(config.keep_epochs, policy.late_epochs)?;
     let (mark, memory) = Mark::open(&config.keys.mark(), &store)?;
     let metrics = Metrics::new()?;
-    for gauge in [&metrics.epoch_decided, &metrics.epoch_certified, &metrics.epoch_posted, &metrics.slot_current] {
-        gauge.set(-1);
+    metrics.slot_current.set(-1);
+    for stream in &config.streams {
+        let gauges = [&metrics.epoch_decided, &metrics.epoch_certified, &metrics.epoch_posted];
+        gauges.into_iter().for_each(|gauge| gauge.with_label_values(&[&stream.to_string()]).set(-1));
     }
     let board = Arc::new(Board::new(&config, keys.public(), Arc::clone(&store), metrics.clone()));
     let api = http::listen(config.http.listen, Arc::clone(&board)).await?;
@@ -85,7 +87,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         start_block: config.chain.start_block,
         committee: config.committee,
         term: config.term,
-        stream: config.stream,
+        streams: config.streams.clone(),
         snapshot_lag_ms: policy.snapshot_lag_ms,
         poll: config.chain.poll,
         events: chain_sender,
@@ -215,7 +217,7 @@ impl Node {
             metrics: metrics.clone(),
         });
         let mqtt = wiring::mqtt(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
-        let (stream, keep_epochs) = (config.stream, config.keep_epochs);
+        let (streams, keep_epochs) = (config.streams.clone(), config.keep_epochs);
         let recipe = Recipe {
             key: Arc::new(keys.member),
             dkg_seed: *keys.dkg.expose(),
@@ -237,7 +239,8 @@ impl Node {
             me,
             term,
             policy,
-            stream,
+            streams,
+            lately: Lately::default(),
             store,
             metrics,
             board,
@@ -284,7 +287,13 @@ impl Node {
             while let Some(input) = next.take() {
                 let timer = self.hands.metrics.core_step_seconds.start_timer();
                 let Some(seat) = self.seats.get_mut(term) else { return Ok(()) };
+                let mut observing = BTreeMap::<u64, Vec<Asked>>::new();
                 for effect in seat.oracle.step(now_ms(), input) {
+                    // The streams of an epoch look at the same messages: read together, at the end of the step.
+                    if let Effect::Observe { stream, epoch, devices } = effect {
+                        observing.entry(epoch).or_default().push((stream, devices));
+                        continue;
+                    }
                     // What one term says to another is for the other seats of this process, too.
                     if let Effect::Broadcast(bytes) = &effect
                         && let Ok(message @ (Message::NewKey(_) | Message::Checkpoint(_))) = Message::decode(bytes)
@@ -293,8 +302,9 @@ impl Node {
                     }
                     self.hands.carry_out(&mut seat.post, effect)?;
                 }
+                self.hands.observe(&seat.post.term, observing);
                 timer.observe_duration();
-                let posted = seat.oracle.status(now_ms()).last_posted;
+                let posted = seat.oracle.status(now_ms()).posted_anywhere();
                 let batch = self.hands.view.borrow().batches.get(&term).copied().unwrap_or_default();
                 next = seat.floor(posted, batch)?;
             }
@@ -316,7 +326,7 @@ impl Node {
         let later = matches!(message, Message::Checkpoint(_));
         for term in self.seats.others(said_in, later) {
             self.step_in(term, Input::Message { from, bytes: message.encode() })?;
-            let inherits = self.seats.get_mut(term).is_some_and(|seat| seat.oracle.status(now_ms()).inheriting);
+            let inherits = self.seats.get_mut(term).is_some_and(|seat| seat.oracle.status(now_ms()).inheriting());
             if let (Message::Checkpoint(checkpoint), Some(holder), true) = (message, peer, inherits) {
                 // The holder may be no member of the new term: what it lists is put on the own shelf, where the core looks.
                 let ids = checkpoint.pieces.iter().map(|id| **id).collect();
@@ -383,9 +393,9 @@ impl Node {
             chain::Event::ShareRoots { term, roots } => self.step_in(term, Input::ShareRoots(roots)),
             chain::Event::Snapshot { epoch, snapshot } => self.step(Input::Snapshot { epoch, snapshot: *snapshot }),
             chain::Event::PendingKeys { term, batch, keys } => self.step_in(term, Input::PendingKeys { batch, keys }),
-            chain::Event::Posted { epoch } => {
-                self.step(Input::Posted { epoch })?;
-                self.seats.on_posted(epoch);
+            chain::Event::Posted { stream, epoch } => {
+                self.step(Input::Posted { stream, epoch })?;
+                self.seats.on_posted(stream, epoch);
                 Ok(())
             }
         }

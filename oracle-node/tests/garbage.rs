@@ -313,7 +313,10 @@ fn faulty_configurations_name_their_faults_and_none_panics() {
     let example = include_str!("../config.example.toml");
     let faulty = [
         ("committee = 1", "committee = 0", "count from 1"),
-        ("stream = 0", "stream = 4294967296", "stream must be below"),
+        ("streams = [0]", "streams = [4294967296]", "streams must be a list"),
+        ("streams = [0]", "streams = [1, 1]", "streams must be a list"),
+        ("streams = [0]", "streams = []", "streams must be a list"),
+        ("streams = [0]", "stream = 0", "did you mean \"streams\"?"),
         ("term = 1", "term = \"one\"", "term must be a whole number"),
         ("brokers = [\"127.0.0.1:1883\"]", "brokers = \"127.0.0.1:1883\"", "brokers must be a list"),
         ("store_key =", "store_kee =", "did you mean \"store_key\"?"),

@@ -143,6 +143,7 @@ struct EvidenceJson {
 pub struct Client {
     agent: ureq::Agent,
     base: String,
+    stream: Option<u32>,
 }
 
 impl Client {
@@ -163,7 +164,20 @@ impl Client {
             .timeout_recv_response(Some(Duration::from_secs(40)))
             .timeout_recv_body(Some(Duration::from_secs(600)))
             .build();
-        Ok(Self { agent: config.into(), base: base.into() })
+        Ok(Self { agent: config.into(), base: base.into(), stream: None })
+    }
+
+    /// The same, asking for this stream's reports, proofs and bundles; without it for the lowest stream that the node
+    /// serves (and a lease's proof in the lease's own).
+    #[must_use]
+    pub fn of_stream(self, stream: Option<u32>) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// A path of one stream's, with the stream.
+    #[must_use]
+    pub fn path(&self, path: &str) -> String {
+        self.stream.map_or_else(|| path.to_owned(), |stream| format!("{path}?stream={stream}"))
     }
 
     /// The bytes at a path, at most `limit`.
@@ -207,9 +221,10 @@ impl Client {
     /// # Errors
     /// As [`Self::get`], or an answer that is no report of that epoch.
     pub fn report(&self, epoch: u64) -> Result<Report, ClientError> {
-        let path = format!("/v1/reports/{epoch}");
+        let path = self.path(&format!("/v1/reports/{epoch}"));
         let found = Report::from_json(&self.get(&path, JSON_BYTES_MAX)?).map_err(|what| self.odd(&path, &what))?;
-        if found.header.epoch == epoch { Ok(found) } else { Err(self.odd(&path, "it is of another epoch")) }
+        let asked = found.header.epoch == epoch && self.stream.is_none_or(|stream| found.header.stream == stream);
+        if asked { Ok(found) } else { Err(self.odd(&path, "it is of another stream or epoch")) }
     }
 
     /// A lease's leaf of an epoch with its proof.
@@ -217,7 +232,7 @@ impl Client {
     /// # Errors
     /// As [`Self::get`], or an answer that is no proof of that lease.
     pub fn proof(&self, epoch: u64, lease: u64) -> Result<Proof, ClientError> {
-        let path = format!("/v1/reports/{epoch}/proof/{lease}");
+        let path = self.path(&format!("/v1/reports/{epoch}/proof/{lease}"));
         let found = Proof::from_json(&self.get(&path, JSON_BYTES_MAX)?).map_err(|what| self.odd(&path, &what))?;
         let asked = found.epoch == epoch && found.leaf.lease == lease;
         if asked { Ok(found) } else { Err(self.odd(&path, "it is of another lease or epoch")) }
@@ -228,7 +243,10 @@ impl Client {
     /// # Errors
     /// As [`Self::get`].
     pub fn archive(&self, epoch: u64) -> Result<Vec<u8>, ClientError> {
-        self.get(&format!("/v1/archive/{epoch}"), u64::try_from(limits::BUNDLE_BYTES_MAX).unwrap_or(u64::MAX))
+        self.get(
+            &self.path(&format!("/v1/archive/{epoch}")),
+            u64::try_from(limits::BUNDLE_BYTES_MAX).unwrap_or(u64::MAX),
+        )
     }
 
     /// Evidence by its id; bytes that do not hash to the id on this network are refused.

@@ -223,7 +223,7 @@ fn configuration(index: usize, chain: &Chain, contracts: &Deployed, broker: u16,
         String::new()
     };
     format!(
-        "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstream = {}\npolicy = \"policy.json\"\n\n\
+        "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\npolicy = \"policy.json\"\n\n\
          [mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\n\n[gossip]\nlisten = \"{endpoint}\"\n\n\
          [chain]\nrpc = \"{}\"\nregistry = \"{}\"\ndevices = \"{}\"\nescrow = \"{}\"\nhub = \"{}\"\nstart_block = 0\n\
          poll = \"250ms\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n{test}",

@@ -34,6 +34,8 @@ pub enum Input {
     },
     /// The answer to [`Effect::Observe`]: this node's body (its `lateness` filled in by the core) and buckets.
     Observed {
+        /// Stream.
+        stream: u32,
         /// Epoch.
         epoch: u64,
         /// Buckets by device.
@@ -65,6 +67,8 @@ pub enum Input {
     },
     /// The chain holds a post of this epoch's report (any member's).
     Posted {
+        /// Stream.
+        stream: u32,
         /// Epoch.
         epoch: u64,
     },
@@ -151,6 +155,8 @@ pub enum Effect {
     },
     /// Build this epoch's buckets from the store now; answer with [`Input::Observed`].
     Observe {
+        /// Stream.
+        stream: u32,
         /// Epoch.
         epoch: u64,
         /// The devices it is about, with their class of work ([`crate::collect::observed_devices`]).

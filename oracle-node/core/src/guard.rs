@@ -21,7 +21,7 @@ use crate::term::Term;
 use crate::typed::{Kind, Scope};
 use crate::wire::{InstanceId, Message, PreparedProof, Proposal, RoundChange, Statement};
 
-/// Certified reports without this member that a listening one must have seen: a leader may leave out one observation.
+/// Epochs with certified reports without this member that a listening one must have seen: a leader may leave out one observation.
 pub const ABSENT_REPORTS: u64 = 2;
 
 /// What may be said about instances of one term; everything else may have been said and forgotten.
@@ -83,8 +83,10 @@ pub struct Guard {
     floor: Floor,
     /// Highest epoch that this member was heard to speak of and has forgotten, plus one.
     forgotten: u64,
-    /// Certified reports of epochs that ended while it listened, without an observation of its own.
+    /// Epochs that ended while it listened and have a certified report without an observation of its own.
     absent: u64,
+    /// The last of them: the reports of several streams prove no more than one, for one leader may leave it out of all.
+    absent_in: Option<u64>,
 }
 
 impl Guard {
@@ -102,6 +104,7 @@ impl Guard {
             floor,
             forgotten: 0,
             absent: 0,
+            absent_in: None,
         }
     }
 
@@ -156,7 +159,9 @@ impl Guard {
 
     /// A report was certified that rests on no observation of this member.
     pub fn absent(&mut self, term: &Term, epoch: u64) {
-        if self.listening.is_some_and(|since| self.observed_at(term, epoch) > since) {
+        let later = self.absent_in.is_none_or(|last| epoch > last);
+        if later && self.listening.is_some_and(|since| self.observed_at(term, epoch) > since) {
+            self.absent_in = Some(epoch);
             self.absent = self.absent.saturating_add(1);
         }
     }
@@ -173,7 +178,7 @@ impl Guard {
         if !self.floor().allows(&instance) {
             return Finding::Forgotten(instance);
         }
-        (self.listening, self.absent) = (Some(now), 0);
+        (self.listening, self.absent, self.absent_in) = (Some(now), 0, None);
         Finding::Forgotten(instance)
     }
 

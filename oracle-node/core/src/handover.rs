@@ -13,6 +13,7 @@ use minicbor::{Decode, Encode};
 
 use crate::effect::{Blobs, Content, Transmission};
 use crate::limits;
+use crate::merkle::keccak_root;
 use crate::observation::blob_hash;
 use crate::report::state_root;
 use crate::state::State;
@@ -115,15 +116,15 @@ impl NewKey {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Plan {
-    /// Format, 1.
+    /// Format, 2.
     #[n(0)]
     pub version: u32,
     /// First epoch of the new term.
     #[n(1)]
     pub from_epoch: u64,
-    /// The stream's last header decided when this was proposed; zeros before the first.
+    /// Of every stream that has one the last header decided when this was proposed, ascending by stream.
     #[n(2)]
-    pub base: Hash,
+    pub bases: Vec<(u32, Hash)>,
     /// The new term's key.
     #[n(3)]
     pub key: NewKey,
@@ -139,15 +140,25 @@ impl Plan {
     /// Strict decoding.
     ///
     /// # Errors
-    /// Anything but the canonical encoding of version 1.
+    /// Anything but the canonical encoding of version 2, streams that are not ascending or above
+    /// [`limits::STREAMS_MAX`], and a header of zeros.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let plan: Self = wire::decode(bytes, limits::MESSAGE_BYTES_MAX)?;
-        if plan.version == 1 { Ok(plan) } else { Err(WireError::Malformed("a version that is not known here".into())) }
+        if plan.version != 2 {
+            return Err(WireError::Malformed("a version that is not known here".into()));
+        }
+        let ascending = plan.bases.is_sorted_by(|(one, _), (other, _)| one < other);
+        let bounded = plan.bases.len() <= limits::STREAMS_MAX;
+        if !ascending || !bounded || plan.bases.iter().any(|(_, header)| **header == [0; 32]) {
+            return Err(WireError::Malformed("bases that are no list of streams with their headers".into()));
+        }
+        Ok(plan)
     }
 
     /// The struct that the old key signs.
     #[must_use]
-    pub fn rotation(&self, old: &Scope, new: &Scope, stream: u32) -> Rotation {
+    pub fn rotation(&self, old: &Scope, new: &Scope) -> Rotation {
+        let bases: Vec<(u32, B256)> = self.bases.iter().map(|(stream, h)| (*stream, B256::from(**h))).collect();
         Rotation {
             committee: old.committee,
             term: old.term,
@@ -156,19 +167,17 @@ impl Plan {
             newConfigDigest: new.config_digest,
             newGroupKeyHash: self.key.group_key_hash(),
             fromEpoch: self.from_epoch,
-            baseHeader: base_root(stream, B256::from(*self.base)),
+            baseHeader: base_root(&bases),
         }
     }
 }
 
-/// `baseHeader` of a committee whose only stream is this one: the root of a tree with one leaf (docs/adr/0007), zero when
-/// the stream has no header yet.
+/// `baseHeader`: the root of a tree with one leaf per stream that has a header, ascending by stream (docs/adr/0007); zero
+/// when no stream has one.
 #[must_use]
-pub fn base_root(stream: u32, header: B256) -> B256 {
-    if header.is_zero() {
-        return B256::ZERO;
-    }
-    keccak256(keccak256((stream, header).abi_encode()))
+pub fn base_root(bases: &[(u32, B256)]) -> B256 {
+    let leaf = |(stream, header): &(u32, B256)| keccak256(keccak256((*stream, *header).abi_encode()));
+    keccak_root(&bases.iter().map(leaf).collect::<Vec<_>>())
 }
 
 /// The first epoch that a rotation proposed at `now` names: far enough ahead for the chain to take it in time.
@@ -207,6 +216,8 @@ pub struct Start {
     pub previous: Term,
     /// Its group key, 256 bytes.
     pub previous_key: Vec<u8>,
+    /// What `base` is the root of, as far as the posts on the chain tell; only looked at when `forced`.
+    pub bases: Vec<(u32, B256)>,
 }
 
 impl Start {
@@ -220,7 +231,7 @@ impl Start {
             return false;
         }
         if self.forced {
-            return header.epoch < self.from_epoch && base_root(stream, digest) == self.base;
+            return header.epoch < self.from_epoch && self.base_of(stream) == Some(digest);
         }
         let before = header.epoch.checked_add(1) == Some(self.from_epoch);
         let scope = &self.previous.scope;
@@ -236,10 +247,20 @@ impl Start {
         state
     }
 
-    /// The state to begin from when governance rotated a committee that never certified anything.
+    /// The header that a stream begins from when governance rotated; `None` when the base holds none of it, or is the
+    /// root of something that the chain's posts do not tell.
     #[must_use]
-    pub fn from_nothing(&self) -> Option<State> {
-        (self.forced && self.base.is_zero()).then(|| self.carry(State::default()))
+    pub fn base_of(&self, stream: u32) -> Option<B256> {
+        let named = self.bases.iter().find(|(of, _)| *of == stream).map(|(_, header)| *header);
+        named.filter(|_| base_root(&self.bases) == self.base)
+    }
+
+    /// The state to begin from when governance rotated and the base holds nothing of the stream: it never had a report.
+    #[must_use]
+    pub fn from_nothing(&self, stream: u32) -> Option<State> {
+        let told = base_root(&self.bases) == self.base;
+        let nothing = told && self.bases.iter().all(|(of, _)| *of != stream);
+        (self.forced && nothing).then(|| self.carry(State::default()))
     }
 }
 
@@ -318,3 +339,6 @@ impl Checkpoint {
         Err(format!("the state is not the one that epoch {} was certified with", header.epoch))
     }
 }
+
+#[cfg(test)]
+mod tests;

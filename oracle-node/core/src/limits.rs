@@ -6,6 +6,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const MEMBERS_MAX: usize = 100;
 /// Leases in one stream.
 pub const LEASES_PER_STREAM_MAX: usize = 16_384;
+/// Streams that one process serves, and that a rotation names.
+pub const STREAMS_MAX: usize = 64;
 /// Items asked for in one pull.
 pub const PULL_ITEMS_MAX: usize = 512;
 /// One bucket or observation body, encoded.

@@ -5,8 +5,10 @@
 //!
 //! ```text
 //! bootstrap ─(key, genesis)─ running: beacon │ round e: observe ─ gather ─ agree ─ sign once ─ certify ─ transmit
-//!                                            └ round e+1 opens when e is decided
+//!                                  (per stream) └ round e+1 opens when e is decided
 //! ```
+//!
+//! A term has one key, one beacon and any number of streams; each stream has its own epochs, Σ and reports.
 //!
 //! Leaves out: sockets, disks, the chain and the clock (`oracle-node`); what a report says (`report`).
 
@@ -26,9 +28,10 @@ mod round;
 mod running;
 mod seal;
 mod status;
+mod stream;
 mod succession;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::beacon::Beacon;
@@ -42,11 +45,11 @@ use crate::term::Term;
 use crate::typed::{Kind, MemberKey};
 use crate::wire::{self, Direct, InstanceId, Message};
 
-use desk::Desk;
-use running::Running;
+use desk::{Desk, Step};
+use running::{Running, Touched};
 
 pub use behaviour::Behaviour;
-pub use status::Status;
+pub use status::{Status, StreamStatus};
 
 /// Snapshots kept before the term runs.
 const EARLY_SNAPSHOTS_MAX: usize = 256;
@@ -64,8 +67,9 @@ pub struct Setup {
     pub dkg_seed: [u8; 32],
     /// The policy; the caller has checked that its hash is `term.policy_hash`.
     pub policy: Policy,
-    /// The stream that is reported.
-    pub stream: u32,
+    /// The streams that are reported, the same at every member; at most [`limits::STREAMS_MAX`], any further (the highest)
+    /// are not served.
+    pub streams: BTreeSet<u32>,
     /// [`Behaviour::Honest`] everywhere but in a testnet.
     pub behaviour: Behaviour,
 }
@@ -77,8 +81,9 @@ pub struct Oracle {
     running: Option<Box<Running>>,
     /// Needed until the term runs.
     journal: Journal,
-    early_snapshots: BTreeMap<u64, Snapshot>,
-    last_posted: Option<u64>,
+    early_snapshots: BTreeMap<u64, Arc<Snapshot>>,
+    /// By stream, while the term does not run.
+    early_posted: BTreeMap<u32, u64>,
     malformed: u64,
     activated: bool,
     floor: u64,
@@ -107,7 +112,8 @@ impl core::fmt::Debug for Oracle {
 impl Oracle {
     /// Starts, or continues from everything that was ever persisted (`journal`, any order).
     #[must_use]
-    pub fn new(setup: Setup, journal: Journal, now: u64) -> Self {
+    pub fn new(mut setup: Setup, journal: Journal, now: u64) -> Self {
+        setup.streams = setup.streams.into_iter().take(limits::STREAMS_MAX).collect();
         let timing =
             Timing { view_timeout_ms: setup.policy.view_timeout_ms, transmit_stage_ms: setup.policy.transmit_stage_ms };
         let key = setup.key.clone();
@@ -118,7 +124,7 @@ impl Oracle {
             running: None,
             journal,
             early_snapshots: BTreeMap::new(),
-            last_posted: None,
+            early_posted: BTreeMap::new(),
             malformed: 0,
             activated: false,
             floor: 0,
@@ -131,30 +137,34 @@ impl Oracle {
     /// Takes what happened at `now` (unix ms, never going back) and says what to do, in order.
     pub fn step(&mut self, now: u64, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
+        let mut touched = Touched::All;
         match input {
             Input::Tick => {}
-            Input::Message { from, bytes } => self.on_message(now, from, &bytes, &mut out),
+            Input::Message { from, bytes } => touched = self.on_message(now, from, &bytes, &mut out),
             Input::Direct { from, bytes } => match wire::decode::<Direct>(&bytes, limits::MESSAGE_BYTES_MAX) {
                 Ok(message) => out.extend(self.bootstrap.step(now, &Event::Direct { from, message: &message })),
                 Err(_) => self.malformed = self.malformed.saturating_add(1),
             },
-            Input::Observed { epoch, buckets, receipts_root } => {
-                if let Some(running) = &mut self.running {
-                    running.with(epoch, now, &mut out, |round, ctx| round.on_observed(ctx, buckets, receipts_root));
+            Input::Observed { stream, epoch, buckets, receipts_root } => {
+                touched = Touched::One(stream);
+                if let Some(Running { beacon, streams, .. }) = self.running.as_deref_mut()
+                    && let Some(stream) = streams.get_mut(&stream)
+                {
+                    let mut step = Step { beacon, now, out: &mut out };
+                    stream.with(epoch, &mut step, |round, ctx| round.on_observed(ctx, buckets, receipts_root));
                 }
             }
             Input::Snapshot { epoch, snapshot } => self.on_snapshot(epoch, snapshot),
             Input::Content(contents) => {
                 if let Some(running) = &mut self.running {
-                    running.rounds.values_mut().for_each(|round| round.on_content(&contents));
-                    running.succession.inherit.iter_mut().for_each(|inherit| inherit.on_content(&contents));
+                    running.streams.values_mut().for_each(|stream| stream.on_content(&contents));
                 }
             }
             Input::Activated { genesis_ms } => self.setup.term.genesis_ms = Some(genesis_ms),
             Input::PendingKeys { batch, keys } => {
                 out.extend(self.bootstrap.step(now, &Event::PendingKeys { batch, keys: &keys }));
             }
-            Input::Posted { epoch } => self.on_posted(epoch),
+            Input::Posted { stream, epoch } => self.on_posted(stream, epoch),
             Input::Floor { from_epoch } => self.on_floor(from_epoch),
             Input::ShareRoots(roots) => {
                 out.extend(self.bootstrap.step(now, &Event::ShareRoots(&roots)));
@@ -167,7 +177,7 @@ impl Oracle {
             Input::Successor { term } => self.successor = Some(*term),
             Input::Ends(start) => self.ends = Some(*start),
         }
-        self.advance(now, &mut out);
+        self.advance(now, touched, &mut out);
         self.offer_key(now, &mut out);
         out
     }
@@ -179,11 +189,16 @@ impl Oracle {
         }
     }
 
-    fn on_posted(&mut self, epoch: u64) {
-        self.last_posted = self.last_posted.max(Some(epoch));
-        if let Some(running) = &mut self.running {
-            running.succession.posted = self.last_posted;
-        }
+    fn on_posted(&mut self, stream: u32, epoch: u64) {
+        let posted = match &mut self.running {
+            None if self.setup.streams.contains(&stream) => self.early_posted.entry(stream).or_insert(epoch),
+            None => return,
+            Some(running) => match running.streams.get_mut(&stream) {
+                Some(stream) => stream.succession.posted.get_or_insert(epoch),
+                None => return,
+            },
+        };
+        *posted = epoch.max(*posted);
     }
 
     /// A term that follows another cannot activate itself: the old key must name its key first.
@@ -208,10 +223,10 @@ impl Oracle {
         }
     }
 
-    fn on_message(&mut self, now: u64, from: u32, bytes: &[u8], out: &mut Vec<Effect>) {
+    fn on_message(&mut self, now: u64, from: u32, bytes: &[u8], out: &mut Vec<Effect>) -> Touched {
         let Ok(message) = Message::decode(bytes) else {
             self.malformed = self.malformed.saturating_add(1);
-            return;
+            return Touched::All;
         };
         let of_report = instance_of(&message).is_some_and(|instance| instance.kind() == Some(Kind::Report));
         let of_rotation = instance_of(&message).is_some_and(|instance| instance.kind() == Some(Kind::Rotation));
@@ -220,13 +235,15 @@ impl Oracle {
         if !of_report && !of_beacon && !of_terms {
             out.extend(self.bootstrap.step(now, &Event::Message(&message)));
         } else if let Some(running) = &mut self.running {
-            running.on_message(now, from, &message, bytes.len(), out);
+            return running.on_message(now, from, &message, bytes.len(), out);
         }
+        Touched::All
     }
 
     fn on_snapshot(&mut self, epoch: u64, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
         match &mut self.running {
-            Some(running) => running.add_snapshot(epoch, snapshot),
+            Some(running) => running.add_snapshot(epoch, &snapshot),
             None => {
                 self.early_snapshots.insert(epoch, snapshot);
                 if self.early_snapshots.len() > EARLY_SNAPSHOTS_MAX {
@@ -236,7 +253,7 @@ impl Oracle {
         }
     }
 
-    fn advance(&mut self, now: u64, out: &mut Vec<Effect>) {
+    fn advance(&mut self, now: u64, touched: Touched, out: &mut Vec<Effect>) {
         if self.setup.term.genesis_ms.is_some() && !self.activated {
             self.activated = true;
             out.extend(self.bootstrap.step(now, &Event::Activated));
@@ -244,8 +261,10 @@ impl Oracle {
         if self.bootstrap.next_wakeup().is_some_and(|at| at <= now) {
             out.extend(self.bootstrap.step(now, &Event::Tick));
         }
+        let mut touched = touched;
         if self.running.is_none() && self.activated {
             self.begin();
+            touched = Touched::All;
         }
         self.follow_keys(now, out);
         if let Some(running) = &mut self.running {
@@ -253,9 +272,9 @@ impl Oracle {
                 running.succeed(now, successor, out);
             }
             if let Some(ends) = self.ends.take() {
-                running.end(ends);
+                running.end(&ends);
             }
-            running.advance(now, out);
+            running.advance(now, touched, out);
         }
     }
 
@@ -282,15 +301,18 @@ impl Oracle {
             me: setup.me,
             key: setup.key.clone(),
             policy: setup.policy.clone(),
-            stream: setup.stream,
+            stream: 0,
             behaviour: setup.behaviour,
             keys,
             floor: self.floor,
         };
-        let mut running = Running::new(desk, beacon, &core::mem::take(&mut self.journal), self.entry.begins.clone());
-        running.succession.posted = self.last_posted;
+        let journal = core::mem::take(&mut self.journal);
+        let mut running = Running::new(desk, beacon, &setup.streams, journal, self.entry.begins.clone());
+        for (number, epoch) in core::mem::take(&mut self.early_posted) {
+            running.streams.entry(number).and_modify(|stream| stream.succession.posted = Some(epoch));
+        }
         for (epoch, snapshot) in core::mem::take(&mut self.early_snapshots) {
-            running.add_snapshot(epoch, snapshot);
+            running.add_snapshot(epoch, &snapshot);
         }
         self.running = Some(Box::new(running));
     }
@@ -308,31 +330,22 @@ impl Oracle {
     #[must_use]
     pub fn status(&self, now: u64) -> Status {
         let running = self.running.as_deref();
-        let next_epoch = running.map(Running::next_epoch);
-        let round = next_epoch.and_then(|epoch| running?.rounds.get(&epoch));
         let progress = self.bootstrap.progress();
-        let handing = running.and_then(|running| running.succession.handing.as_ref());
+        let handing = running.and_then(|running| running.handing.as_ref());
+        let streams = running.iter().flat_map(|running| &running.streams);
         Status {
             phase: if running.is_some() { "running" } else { progress.phase.name() },
             bootstrap: progress,
             epoch: self.setup.term.epoch_at(now),
             slot: self.setup.term.slot_at(now),
-            next_epoch,
-            view: round.and_then(|round| round.qbft.as_ref()).map_or(0, crate::qbft::Qbft::view),
-            heard: round.map(|round| round.statements.keys().copied().collect()).unwrap_or_default(),
-            wanted: round.map_or(0, |round| u64::try_from(round.waiting().len()).unwrap_or(u64::MAX)),
-            last_decided: next_epoch.and_then(|epoch| epoch.checked_sub(1)),
-            last_certified: running.and_then(|running| running.last_certified),
-            last_posted: self.last_posted,
-            void_slots: running.map(|running| running.void_slots.clone()).unwrap_or_default(),
-            behind: running.is_some_and(Running::behind),
-            first_epoch: running.map_or(0, |running| running.succession.first),
-            until_epoch: running.and_then(|running| Some(running.succession.ends.as_ref()?.from_epoch)),
+            streams: streams.map(|(number, stream)| (*number, stream.status())).collect(),
+            first_epoch: self.entry.begins.as_ref().filter(|_| running.is_some()).map_or(0, |start| start.from_epoch),
+            until_epoch: running.and_then(|running| Some(running.ends.as_ref()?.from_epoch)),
             successor: handing.map(handing::Handing::to),
             successor_key: handing.is_some_and(handing::Handing::has_key),
             planned_epoch: handing.and_then(handing::Handing::planned),
-            inheriting: running.is_some_and(|running| running.succession.inherit.is_some()),
             malformed: self.malformed,
+            unserved: running.map_or(0, |running| running.unserved),
         }
     }
 }

@@ -41,8 +41,8 @@ pub struct WatchSetup {
     pub committee: u64,
     /// Term.
     pub term: u64,
-    /// Stream whose posts are told.
-    pub stream: u32,
+    /// Streams whose posts are told.
+    pub streams: BTreeSet<u32>,
     /// The policy's L, ms.
     pub snapshot_lag_ms: u64,
     /// Time between two looks.
@@ -81,7 +81,8 @@ struct Told {
     genesis: BTreeSet<u64>,
     next_snapshot: u64,
     pending: BTreeMap<u64, Pending>,
-    posted: BTreeSet<u64>,
+    /// (stream, epoch).
+    posted: BTreeSet<(u32, u64)>,
     /// Share roots by term.
     roots: BTreeMap<u64, Vec<(B256, u64)>>,
 }
@@ -269,12 +270,13 @@ impl Watch {
             self.send(Event::Snapshot { epoch, snapshot: Box::new(snapshot) }).await?;
         }
         self.tell_pending().await?;
-        let (committee, stream) = (self.setup.committee, self.setup.stream);
-        let ours = self.history.registry().posted().range((committee, stream, 0)..=(committee, stream, u64::MAX));
-        let new: Vec<u64> = ours.map(|(key, _)| key.2).filter(|epoch| !self.told.posted.contains(epoch)).collect();
-        for epoch in new {
-            self.told.posted.insert(epoch);
-            self.send(Event::Posted { epoch }).await?;
+        let (committee, posted) = (self.setup.committee, self.history.registry().posted());
+        let of = |stream: &u32| posted.range((committee, *stream, 0)..=(committee, *stream, u64::MAX));
+        let ours = self.setup.streams.iter().flat_map(of).map(|((_, stream, epoch), _)| (*stream, *epoch));
+        let new: Vec<(u32, u64)> = ours.filter(|key| !self.told.posted.contains(key)).collect();
+        for (stream, epoch) in new {
+            self.told.posted.insert((stream, epoch));
+            self.send(Event::Posted { stream, epoch }).await?;
         }
         Ok(())
     }

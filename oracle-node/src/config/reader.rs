@@ -1,9 +1,11 @@
 //! Reads one section of the TOML file: typed look-ups that note faults instead of stopping at the first.
 //! Leaves out: what the keys mean (`config`).
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
+use oracle_core::limits::STREAMS_MAX;
 use toml::{Table, Value};
 
 /// One table of the file and the list that collects what is wrong with it.
@@ -80,6 +82,19 @@ impl<'a> Section<'a> {
             self.fault(&format!("{key} must be below 4294967296"));
             default
         })
+    }
+
+    /// A list of different stream numbers; missing means stream 0 alone.
+    pub(super) fn streams(&mut self, key: &str) -> BTreeSet<u32> {
+        let Some(value) = self.get(key) else { return BTreeSet::from([0]) };
+        let number = |item: &Value| item.as_integer().and_then(|number| u32::try_from(number).ok());
+        let listed = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let streams: BTreeSet<u32> = listed.iter().filter_map(number).collect();
+        if streams.is_empty() || streams.len() != listed.len() || streams.len() > STREAMS_MAX {
+            let what = format!("a list of 1 to {STREAMS_MAX} different whole numbers below 4294967296, such as [0, 1]");
+            self.fault(&format!("{key} must be {what}"));
+        }
+        streams
     }
 
     /// A list of texts; missing is empty.

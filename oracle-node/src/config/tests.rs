@@ -30,7 +30,7 @@ fn a_short_file_is_enough_and_paths_follow_it() {
 fn every_fault_is_named_at_once() {
     let text = r#"
         comittee = 2
-        stream = -1
+        streams = [0, -1]
         [mqtt]
         brokers = ["nowhere"]
         [chain]
@@ -47,7 +47,7 @@ fn every_fault_is_named_at_once() {
     let faults = Config::parse(text, Path::new(".")).expect_err("faulty").join("\n");
     for expected in [
         "unknown key \"comittee\"; did you mean \"committee\"?",
-        "stream must be a whole number from 0",
+        "streams must be a list of 1 to 64 different whole numbers",
         "[mqtt] brokers: \"nowhere\" is not host:port",
         "[mqtt] brokers: at least one",
         "[chain] rpc: \"ftp://x\" is not an http URL",
@@ -136,5 +136,5 @@ fn the_example_file_is_valid() {
     let text = include_str!("../../config.example.toml");
     let config = Config::parse(text, Path::new(".")).expect("the example");
     assert_eq!(config.behaviour, Behaviour::Honest);
-    assert_eq!((config.committee, config.term, config.stream), (1, 1, 0));
+    assert_eq!((config.committee, config.term, config.streams), (1, 1, [0].into()));
 }

@@ -35,7 +35,7 @@ fn access_proves_the_latest_lease_of_each_device() {
     let report = report(1);
     let access = access(&report);
     assert_eq!(access.keys().copied().collect::<Vec<_>>(), [7, 8]);
-    for (device, access) in &access {
+    for (device, (_, access)) in &access {
         let proof: Vec<ShaStep> =
             access.proof.iter().map(|(sibling, left)| ShaStep { sibling: **sibling, left: *left }).collect();
         assert!(sha_verify(&report.header.stateRoot.0, &sha_leaf(&access.leaf), &proof), "device {device}");

@@ -24,23 +24,41 @@ const ROWS_MAX: usize = 1_000;
 const ASK_LATER: &str =
     "epochs with a certificate are listed at /v1/epochs; a member that was away may not have every one";
 
-/// `?first=…&limit=…`, or `?kind=…&first=…` for statements.
+/// `?stream=…`, where more than one is served; the lowest when left out.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct Of {
+    stream: Option<u32>,
+}
+
+impl Of {
+    /// The stream that is asked about, if it is served here.
+    fn stream(self, board: &Board) -> Result<u32, ApiError> {
+        let asked = self.stream.or_else(|| board.streams.first().copied());
+        let hint = "the streams served here are listed at /v1/status";
+        let served = asked.filter(|stream| board.streams.contains(stream));
+        served.ok_or_else(|| ApiError::missing(format!("stream {} is not served here", asked.unwrap_or(0)), hint))
+    }
+}
+
+/// `?stream=…&first=…&limit=…`, or `?kind=…&first=…` for statements.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     #[serde(default)]
     first: u64,
     limit: Option<usize>,
     kind: Option<u8>,
+    stream: Option<u32>,
 }
 
-async fn stored(board: &Arc<Board>, epoch: u64) -> Result<StoredReport, ApiError> {
-    let stream = board.stream;
+async fn stored(board: &Arc<Board>, stream: u32, epoch: u64) -> Result<StoredReport, ApiError> {
     let report = read(board, move |store| store.report(stream, epoch)).await?;
-    report.ok_or_else(|| ApiError::missing(format!("no certified report of epoch {epoch} here"), ASK_LATER))
+    report.ok_or_else(|| {
+        ApiError::missing(format!("no certified report of stream {stream}, epoch {epoch} here"), ASK_LATER)
+    })
 }
 
 pub(super) async fn epochs(State(board): Shared, Query(page): Query<Page>) -> Answer {
-    let (stream, committee) = (board.stream, board.committee);
+    let (stream, committee) = (Of { stream: page.stream }.stream(&board)?, board.committee);
     let limit = page.limit.unwrap_or(100).min(ROWS_MAX);
     let reports = read(&board, move |store| {
         let epochs = store.report_epochs(stream, page.first, limit)?;
@@ -61,8 +79,8 @@ pub(super) async fn epochs(State(board): Shared, Query(page): Query<Page>) -> An
     Ok(Json(json!({ "stream": stream, "epochs": rows.collect::<Vec<_>>() })))
 }
 
-pub(super) async fn report(State(board): Shared, Path(epoch): Path<u64>) -> Answer {
-    let report = stored(&board, epoch).await?;
+pub(super) async fn report(State(board): Shared, Path(epoch): Path<u64>, Query(of): Query<Of>) -> Answer {
+    let report = stored(&board, of.stream(&board)?, epoch).await?;
     let leaves: Vec<Value> = report.leaves().iter().map(show_leaf).collect();
     Ok(Json(json!({
         "stream": report.stream, "epoch": epoch, "digest": hexed(*report.digest),
@@ -92,16 +110,25 @@ fn proven(report: &StoredReport, lease: u64) -> Option<Value> {
     }))
 }
 
-pub(super) async fn proof(State(board): Shared, Path((epoch, lease)): Path<(u64, u64)>) -> Answer {
-    let report = stored(&board, epoch).await?;
+pub(super) async fn proof(
+    State(board): Shared,
+    Path((epoch, lease)): Path<(u64, u64)>,
+    Query(of): Query<Of>,
+) -> Answer {
+    let stream = match of.stream {
+        // A lease is of one stream, which the chain knows.
+        None => board.chain().and_then(|view| view.registry.leases().get(&lease).map(|record| record.stream)),
+        stream => stream,
+    };
+    let report = stored(&board, Of { stream }.stream(&board)?, epoch).await?;
     let hint = "a lease enters the report of the first epoch whose snapshot holds it";
     proven(&report, lease)
         .map(Json)
         .ok_or_else(|| ApiError::missing(format!("lease {lease} is not in epoch {epoch}"), hint))
 }
 
-pub(super) async fn verdicts(State(board): Shared, Path(epoch): Path<u64>) -> Answer {
-    let report = stored(&board, epoch).await?;
+pub(super) async fn verdicts(State(board): Shared, Path(epoch): Path<u64>, Query(of): Query<Of>) -> Answer {
+    let report = stored(&board, of.stream(&board)?, epoch).await?;
     let rows: Vec<Value> = report.verdicts.iter().map(show_verdict).collect();
     Ok(Json(json!({ "epoch": epoch, "void_slots": report.void_slots, "verdicts": rows })))
 }
@@ -109,12 +136,14 @@ pub(super) async fn verdicts(State(board): Shared, Path(epoch): Path<u64>) -> An
 /// A lease: what the chain says, its counters after the last certified epoch, why seconds were lost, and the proof.
 pub(super) async fn lease(State(board): Shared, Path(lease): Path<u64>) -> Answer {
     let view = view(&board)?;
-    let last = board.live().status.and_then(|status| status.last_certified);
-    let report = match last {
-        Some(epoch) => stored(&board, epoch).await.ok(),
-        None => None,
-    };
     let record = view.registry.leases().get(&lease);
+    let stream = Of { stream: record.map(|record| record.stream) }.stream(&board).ok();
+    let status = board.live().status;
+    let last = stream.and_then(|stream| status?.streams.get(&stream)?.last_certified);
+    let report = match (stream, last) {
+        (Some(stream), Some(epoch)) => stored(&board, stream, epoch).await.ok(),
+        _ => None,
+    };
     let state = report.as_ref().and_then(|report| report.state.leases.iter().find(|state| state.lease == lease));
     if record.is_none() && state.is_none() {
         return Err(ApiError::missing(
@@ -133,10 +162,15 @@ pub(super) async fn lease(State(board): Shared, Path(lease): Path<u64>) -> Answe
     })))
 }
 
-pub(super) async fn archive(State(board): Shared, Path(epoch): Path<u64>) -> Result<Response, ApiError> {
-    let stream = board.stream;
+pub(super) async fn archive(
+    State(board): Shared,
+    Path(epoch): Path<u64>,
+    Query(of): Query<Of>,
+) -> Result<Response, ApiError> {
+    let stream = of.stream(&board)?;
     let bundle = read(&board, move |store| store.bundle(stream, epoch)).await?;
-    let bundle = bundle.ok_or_else(|| ApiError::missing(format!("no bundle of epoch {epoch} here"), ASK_LATER))?;
+    let bundle = bundle
+        .ok_or_else(|| ApiError::missing(format!("no bundle of stream {stream}, epoch {epoch} here"), ASK_LATER))?;
     Ok(([(header::CONTENT_TYPE, "application/cbor")], bundle).into_response())
 }
 
@@ -170,13 +204,15 @@ pub(super) async fn receipt(State(board): Shared, Path(id): Path<String>) -> Ans
 
 /// What this node has signed and said, one value for each instance, phase and view.
 pub(super) async fn statements(State(board): Shared, Query(page): Query<Page>) -> Answer {
-    let (kind, stream) = (page.kind.unwrap_or(1), if page.kind.unwrap_or(1) == 1 { board.stream } else { 0 });
+    let kind = page.kind.unwrap_or(1);
+    // Instances of other kinds are the term's; of a rotation the number is that of its attempt.
+    let stream = if kind == 1 { Of { stream: page.stream }.stream(&board)? } else { page.stream.unwrap_or(0) };
     let limit = page.limit.unwrap_or(ROWS_MAX).min(ROWS_MAX);
     let rows = read(&board, move |store| store.statements(kind, stream, page.first, limit)).await?;
     let rows: Vec<Value> = rows
         .iter()
         .map(|(instance, phase, view, value)| {
-            json!({ "kind": instance.kind, "epoch": instance.epoch, "phase": phase, "view": view, "value": hexed(value) })
+            json!({ "kind": instance.kind, "stream": instance.stream, "epoch": instance.epoch, "phase": phase, "view": view, "value": hexed(value) })
         })
         .collect();
     let withheld = board.metrics.core_notes.with_label_values(&["contradiction_withheld"]).get();

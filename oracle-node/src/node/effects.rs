@@ -15,6 +15,7 @@ use oracle_core::registry::Registry;
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
 use oracle_core::wire::{Hash, Message};
+use prometheus::IntGaugeVec;
 use tokio::sync::{mpsc, watch};
 
 use super::MaybePublisher;
@@ -37,12 +38,25 @@ const WANTED_MAX: usize = 131_072;
 /// Ids that the core waits for.
 pub(super) type Wanted = Arc<Mutex<BTreeSet<[u8; 32]>>>;
 
+/// A stream, and what its epoch is observed of: devices with their class of work.
+pub(super) type Asked = (u32, BTreeMap<u64, u8>);
+
+/// What was done since the node began.
+#[derive(Default)]
+pub(super) struct Lately {
+    /// By device: the start of the lease whose access was published last, and the stream that it is of.
+    pub(super) access: BTreeMap<u64, (u64, u32)>,
+    /// By stream: the last epoch archived.
+    pub(super) archived: BTreeMap<u32, u64>,
+}
+
 /// Everything that effects need.
 pub(super) struct Hands {
     pub(super) me: u32,
     pub(super) term: Term,
     pub(super) policy: Policy,
-    pub(super) stream: u32,
+    pub(super) streams: BTreeSet<u32>,
+    pub(super) lately: Lately,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Metrics,
     pub(super) board: Arc<Board>,
@@ -69,7 +83,9 @@ impl Hands {
             Effect::Broadcast(bytes) => self.broadcast(post, bytes)?,
             Effect::Direct { to, bytes } => self.command(Command::Whisper { term, to, bytes }),
             Effect::Fetch { ids, holders } => self.fetch(term, ids, holders),
-            Effect::Observe { epoch, devices } => self.observe(&post.term, epoch, devices),
+            Effect::Observe { stream, epoch, devices } => {
+                self.observe(&post.term, BTreeMap::from([(epoch, vec![(stream, devices)])]))
+            }
             Effect::Serve(contents) => self.store.serve(&contents)?,
             Effect::Beacon { slot, certificate } => {
                 self.metrics.beacons_recovered.inc();
@@ -160,30 +176,38 @@ impl Hands {
         });
     }
 
-    fn observe(&self, term: &Term, epoch: u64, devices: BTreeMap<u64, u8>) {
-        let (term, policy) = (term.clone(), self.policy.clone());
-        let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
-        tokio::task::spawn_blocking(move || {
-            let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
-            let items = match store.arrivals(from, to) {
-                Ok(items) => items,
-                Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
-            };
-            let buckets = collect::buckets(&term, &policy, &devices, epoch, &items);
-            tracing::info!(epoch, messages = items.len(), devices = buckets.len(), "observed");
-            let _ = inputs.blocking_send(Input::Observed { epoch, buckets, receipts_root: intake.receipts_root() });
-        });
+    /// Builds the buckets that are asked for, by epoch; an epoch's messages are read once for all its streams. A device with
+    /// leases in several of them has its bucket in each.
+    pub(super) fn observe(&self, term: &Term, asked: BTreeMap<u64, Vec<Asked>>) {
+        for (epoch, streams) in asked {
+            let (term, policy) = (term.clone(), self.policy.clone());
+            let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
+            tokio::task::spawn_blocking(move || {
+                let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
+                let items = match store.arrivals(from, to) {
+                    Ok(items) => items,
+                    Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
+                };
+                for (stream, devices) in streams {
+                    let buckets = collect::buckets(&term, &policy, &devices, epoch, &items);
+                    tracing::info!(stream, epoch, messages = items.len(), devices = buckets.len(), "observed");
+                    let receipts_root = intake.receipts_root();
+                    let _ = inputs.blocking_send(Input::Observed { stream, epoch, buckets, receipts_root });
+                }
+            });
+        }
     }
 
     fn certified(&mut self, post: &mut Post, report: &CertifiedReport) -> Result<(), GuardError> {
-        let epoch = report.header.epoch;
+        let (stream, epoch) = (report.instance.stream, report.header.epoch);
         let took_part = report.header.participation.bit(usize::try_from(post.me).unwrap_or(usize::MAX));
-        post.sentry.certified(&post.term, self.stream, epoch, took_part, super::now_ms())?;
+        post.sentry.certified(&post.term, stream, epoch, took_part, super::now_ms())?;
         let digest = header_digest(&post.term, &report.header).0;
-        let stored = StoredReport::of(report, self.stream, epoch, digest);
+        let stored = StoredReport::of(report, stream, epoch, digest);
         self.store.put_report(&stored, &report.bundle)?;
-        self.keep_house(epoch);
+        self.keep_house(stream, epoch);
         tracing::info!(
+            stream,
             epoch,
             leases = report.outcome.leaves.len(),
             void_slots = report.outcome.void_slots.len(),
@@ -191,7 +215,13 @@ impl Hands {
         );
         let Some(publisher) = &self.publisher else { return Ok(()) };
         let registry = Arc::clone(&self.view.borrow().registry);
-        for (device, access) in downlink::access(report) {
+        for (device, (start, access)) in downlink::access(report) {
+            // One place for a device's access: of leases in several streams the one that started last.
+            let known = self.lately.access.entry(device).or_insert((start, stream));
+            if known.1 != stream && *known > (start, stream) {
+                continue;
+            }
+            *known = (start, stream);
             if let Some(record) = registry.devices().get(&device) {
                 let topic = attest::topic_down(attest::Down::Access, &record.key.kid());
                 publisher.retain(&topic, &downlink::encode(&access));
@@ -264,7 +294,7 @@ impl Hands {
         self.intake.set_keys(ingest::keys(&registry.snapshot()));
         if let Some(publisher) = &self.publisher {
             let committee = self.term.scope.committee;
-            for (token, hints) in downlink::lease_hints(&registry, committee, self.stream, self.policy.challenge_p) {
+            for (token, hints) in downlink::lease_hints(&registry, committee, &self.streams, self.policy.challenge_p) {
                 if let Some(record) = registry.devices().get(&token) {
                     let topic = attest::topic_down(attest::Down::Lease, &record.key.kid());
                     publisher.retain(&topic, &downlink::encode(&hints));
@@ -280,9 +310,14 @@ impl Hands {
             (self.term, self.me) = (post.term.clone(), post.me);
         }
         let gauge = |value: Option<u64>| value.and_then(|v| i64::try_from(v).ok()).unwrap_or(-1);
-        self.metrics.epoch_decided.set(gauge(status.last_decided));
-        self.metrics.epoch_certified.set(gauge(status.last_certified));
-        self.metrics.epoch_posted.set(gauge(status.last_posted));
+        for (number, stream) in &status.streams {
+            let label = number.to_string();
+            let set = |gauges: &IntGaugeVec, value| gauges.with_label_values(&[&label]).set(gauge(value));
+            set(&self.metrics.epoch_decided, stream.last_decided);
+            set(&self.metrics.epoch_certified, stream.last_certified);
+            set(&self.metrics.epoch_posted, stream.last_posted);
+        }
+        self.metrics.messages_unserved.set(gauge(Some(status.unserved)));
         self.metrics.slot_current.set(gauge(status.slot));
         let now = super::now_ms();
         let (clock, listens) = (post.clock.look(&post.term, now), post.sentry.listens());

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use libp2p::PeerId;
 use oracle_core::bootstrap::missing_dealing_seed;
 use oracle_core::effect::{Input, Record};
-use oracle_core::handover::Start;
+use oracle_core::handover::{Start, base_root};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::policy::Policy;
 use oracle_core::term::{Member, Term};
@@ -91,6 +91,8 @@ pub(super) struct Seats {
     terms: BTreeMap<u64, Term>,
     /// Rotations that are final, by the term they lead to.
     starts: BTreeMap<u64, Start>,
+    /// Last epoch on the chain, by stream.
+    posted: BTreeMap<u32, u64>,
     left: bool,
     /// Whether everything final at the start has been told: a term configured later has nothing that could be forgotten.
     pub(super) caught_up: bool,
@@ -104,6 +106,7 @@ impl Seats {
             seats: BTreeMap::new(),
             terms: BTreeMap::new(),
             starts: BTreeMap::new(),
+            posted: BTreeMap::new(),
             left: false,
             caught_up: false,
         }
@@ -173,7 +176,7 @@ impl Seats {
             key: Arc::clone(&recipe.key),
             dkg_seed: recipe.dkg_seed,
             policy: recipe.policy.clone(),
-            stream: recipe.config.stream,
+            streams: recipe.config.streams.clone(),
             behaviour: recipe.behaviour,
         };
         let mut journal = recipe.store.journal()?;
@@ -219,6 +222,12 @@ impl Seats {
                 start.from_epoch
             );
         }
+        if start.forced && base_root(&start.bases) != start.base {
+            tracing::error!(
+                term = number,
+                "governance named a base that is the root of no moment's last posted reports: no stream can begin from it"
+            );
+        }
         self.starts.insert(number, start.clone());
         let start = Box::new(start.clone());
         vec![(previous, Input::Ends(start.clone())), (number, Input::Begins(start))]
@@ -238,8 +247,12 @@ impl Seats {
         later.chain([(number, Input::Activated { genesis_ms })]).collect()
     }
 
-    /// A report is on the chain: a term whose successor reports is over.
-    pub(super) fn on_posted(&mut self, epoch: u64) {
+    /// A report is on the chain: a term whose successor reports in every stream is over.
+    pub(super) fn on_posted(&mut self, stream: u32, epoch: u64) {
+        let last = self.posted.entry(stream).or_insert(epoch);
+        *last = epoch.max(*last);
+        let posted = |stream| self.posted.get(stream).copied();
+        let Some(epoch) = self.recipe.config.streams.iter().map(posted).min().flatten() else { return };
         let over: Vec<u64> = self
             .starts
             .values()

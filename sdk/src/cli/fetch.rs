@@ -18,6 +18,9 @@ pub(crate) struct Fetch {
     /// The node's API.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", global = true)]
     node: String,
+    /// The stream of reports, verdicts, proofs and bundles; left out: the lowest that the node serves.
+    #[arg(long, value_name = "NUMBER", global = true)]
+    stream: Option<u32>,
     #[command(subcommand)]
     what: What,
 }
@@ -26,7 +29,8 @@ const EXAMPLE: &str = "\
 Examples:
   plumbline fetch status
   plumbline fetch proof 4 7 --node http://192.0.2.7:8080 > proof.json
-  plumbline fetch archive --from 0 --to 23 --out archive";
+  plumbline fetch archive --from 0 --to 23 --out archive
+  plumbline fetch archive --stream 1 --from 0 --to 23 --out archive-1";
 
 #[derive(Debug, Subcommand)]
 enum What {
@@ -85,14 +89,14 @@ enum What {
 impl Fetch {
     /// Prints JSON, or writes bundles.
     pub(super) fn run(&self) -> anyhow::Result<Verdict> {
-        let client = Client::new(&self.node)?;
+        let client = Client::new(&self.node)?.of_stream(self.stream);
         let path = match &self.what {
             What::Status => "/v1/status".into(),
             What::Committee => "/v1/committee".into(),
-            What::Epochs => "/v1/epochs".into(),
-            What::Report { epoch } => format!("/v1/reports/{epoch}"),
-            What::Verdicts { epoch } => format!("/v1/reports/{epoch}/verdicts"),
-            What::Proof { epoch, lease } => format!("/v1/reports/{epoch}/proof/{lease}"),
+            What::Epochs => client.path("/v1/epochs"),
+            What::Report { epoch } => client.path(&format!("/v1/reports/{epoch}")),
+            What::Verdicts { epoch } => client.path(&format!("/v1/reports/{epoch}/verdicts")),
+            What::Proof { epoch, lease } => client.path(&format!("/v1/reports/{epoch}/proof/{lease}")),
             What::Lease { lease } => format!("/v1/leases/{lease}"),
             What::Evidence { id } => format!("/v1/evidence/{}", digits(id)?),
             What::Receipt { id } => format!("/v1/receipts/{}", digits(id)?),

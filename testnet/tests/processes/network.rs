@@ -350,7 +350,7 @@ impl Node {
         let (at, url) = (address(index), &chain.url);
         let Deployed { registry, devices, escrow, hub, .. } = contracts;
         let text = format!(
-            "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstream = {}\npolicy = \"policy.json\"\n\n\
+            "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\npolicy = \"policy.json\"\n\n\
              [mqtt]\nbrokers = [\"127.0.0.1:1883\"]\n\n[gossip]\nlisten = \"{}\"\n\n\
              [chain]\nrpc = \"{url}\"\nregistry = \"{registry}\"\ndevices = \"{devices}\"\nescrow = \"{escrow}\"\n\
              hub = \"{hub}\"\nstart_block = 0\npoll = \"250ms\"\n\n[http]\nlisten = \"{at}:{HTTP_PORT}\"\n",

@@ -81,10 +81,10 @@ impl Node {
         self.folder.join("config.toml")
     }
 
-    fn configure(&self, chain: &Chain, set: &Deployed, broker: u16) {
+    fn configure(&self, chain: &Chain, set: &Deployed, broker: u16, streams: &[u32]) {
         std::fs::write(self.folder.join("policy.json"), policy()).unwrap();
         let config = format!(
-            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = 1\npolicy = \"policy.json\"\n\
+            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = 1\nstreams = {streams:?}\npolicy = \"policy.json\"\n\
              [mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\n[gossip]\nlisten = \"{}\"\n\
              [chain]\nrpc = \"{}\"\nregistry = \"{}\"\ndevices = \"{}\"\nescrow = \"{}\"\nhub = \"{}\"\npoll = \"200ms\"\n\
              [http]\nlisten = \"127.0.0.1:{}\"\n",
@@ -110,8 +110,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Chain, broker, contracts, and four bonded and registered nodes, running.
+    /// Chain, broker, contracts, and four bonded and registered nodes, running, which serve stream 0.
     pub(crate) async fn start(program: &Path, anvil: &Path, folder: &Path) -> Self {
+        Self::start_with(program, anvil, folder, [&[0]; 4]).await
+    }
+
+    /// The same; each node serves these streams.
+    pub(crate) async fn start_with(program: &Path, anvil: &Path, folder: &Path, streams: [&[u32]; 4]) -> Self {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         let (port, broker) = (free_port().unwrap(), free_port().unwrap());
@@ -130,8 +135,8 @@ impl World {
         let set = deploy(&chain, &governance, &root().join("contracts/abi"), &bonds).await.unwrap();
         let mut world = Self { chain, set, nodes, logs, governance, anvil };
         world.register().await;
-        for node in &mut world.nodes {
-            node.configure(&world.chain, &world.set, broker);
+        for (node, streams) in world.nodes.iter_mut().zip(streams) {
+            node.configure(&world.chain, &world.set, broker, streams);
             node.start(program, &world.logs);
         }
         world
@@ -196,10 +201,16 @@ impl World {
         found.next().map(|event| event.shareRoot)
     }
 
+    /// Epochs of stream 0 on the chain.
     pub(crate) async fn posted(&self) -> Vec<u64> {
+        self.posted_of(0).await
+    }
+
+    /// Epochs of a stream on the chain, in its order.
+    pub(crate) async fn posted_of(&self, stream: u32) -> Vec<u64> {
         let events = self.chain.events(self.set.hub).await.unwrap();
         let posts = events.iter().filter_map(|log| ReportHub::ReportPosted::decode_log(log).ok());
-        posts.map(|event| event.epoch).collect()
+        posts.filter(|event| event.stream == stream).map(|event| event.epoch).collect()
     }
 
     pub(crate) fn log(&self, node: usize) -> String {

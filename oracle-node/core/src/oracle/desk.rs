@@ -19,14 +19,15 @@ use crate::term::Term;
 use crate::typed::{Kind, MemberKey};
 use crate::wire::{self, InstanceId};
 
-/// The fixed facts.
-#[derive(Debug)]
+/// The fixed facts, of the term and of one stream of it.
+#[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) term: Term,
     pub(super) addresses: Vec<Address>,
     pub(super) me: u32,
     pub(super) key: Arc<MemberKey>,
     pub(super) policy: Policy,
+    /// The stream whose instances these are; of no meaning for what belongs to the term.
     pub(super) stream: u32,
     pub(super) behaviour: Behaviour,
     pub(super) keys: Keyring,
@@ -34,7 +35,21 @@ pub(super) struct Desk {
     pub(super) floor: u64,
 }
 
-/// One step: the facts, what belongs to one epoch, the time, and where effects go.
+/// What every stream of a term works with in one step.
+pub(super) struct Step<'a> {
+    pub(super) beacon: &'a mut Beacon,
+    pub(super) now: u64,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+impl Step<'_> {
+    /// The step as one instance sees it, without Σ and snapshot.
+    pub(super) fn ctx<'b>(&'b mut self, desk: &'b Desk) -> Ctx<'b> {
+        Ctx { desk, beacon: self.beacon, state: None, snapshot: None, now: self.now, out: self.out }
+    }
+}
+
+/// One step of one instance: the facts, what belongs to one epoch, the time, and where effects go.
 pub(super) struct Ctx<'a> {
     pub(super) desk: &'a Desk,
     pub(super) beacon: &'a mut Beacon,

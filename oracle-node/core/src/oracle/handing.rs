@@ -4,7 +4,7 @@
 //! instance of its own. Two plans may so be certified; the registry takes the first that comes and refuses the other, since
 //! this term is then no longer the one in force. Leaves out: what a plan and a key must be (`handover`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 
@@ -19,22 +19,41 @@ use crate::wire::{Hash, InstanceId, Message};
 
 /// Attempts at one rotation: more would need a clock that runs backwards or a chain that takes nothing.
 const ATTEMPTS_MAX: u32 = 1_024;
-/// Proposed plans that wait for a base that is not decided here yet.
+/// Proposed plans that wait for bases that are not decided here yet.
 const QUESTIONS_MAX: usize = 8;
 
-/// What the stream's history looks like to this member now.
+/// What the streams' histories look like to this member now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bases {
-    /// The last decided header; zeros before the first.
-    pub(super) latest: Hash,
-    /// The ones that may have been the last when a plan was proposed, the latest included.
-    pub(super) recent: Vec<Hash>,
+    /// Of every stream that has one the last decided header, ascending.
+    latest: Vec<(u32, Hash)>,
+    /// Of every stream served here the headers that may have been the last when a plan was proposed, the latest included;
+    /// zeros before the first.
+    recent: BTreeMap<u32, Vec<Hash>>,
+}
+
+impl Bases {
+    /// Adds what a stream knows of itself ([`super::stream::Stream::bases`]).
+    pub(super) fn add(&mut self, stream: u32, latest: Hash, recent: Vec<Hash>) {
+        if *latest != [0; 32] {
+            self.latest.push((stream, latest));
+        }
+        self.recent.insert(stream, recent);
+    }
+
+    /// Whether a plan names for every stream a header that was decided here. A stream without one is at its beginning.
+    fn hold(&self, plan: &Plan) -> bool {
+        let named = |stream: &u32| plan.bases.iter().find(|(of, _)| of == stream).map_or([0; 32].into(), |(_, h)| *h);
+        self.recent.iter().all(|(stream, recent)| recent.contains(&named(stream)))
+    }
 }
 
 /// A rotation to one later term.
 #[derive(Debug)]
 pub(super) struct Handing {
     successor: Term,
+    /// Streams that are handed over: a plan that names another one is refused.
+    streams: BTreeSet<u32>,
     key: Option<NewKey>,
     attempt: u32,
     instance: InstanceId,
@@ -49,11 +68,12 @@ pub(super) struct Handing {
 
 impl Handing {
     /// Begins, or continues from the journal.
-    pub(super) fn new(ctx: &Ctx<'_>, successor: Term, journal: &Journal) -> Self {
-        let journal = kept(journal);
+    pub(super) fn new(ctx: &Ctx<'_>, successor: Term, streams: BTreeSet<u32>, journal: &Journal) -> Self {
+        let journal = journal.clone();
         let (instance, qbft, seal) = attempt(ctx, &successor, 0, &journal);
         Self {
             successor,
+            streams,
             key: None,
             attempt: 0,
             instance,
@@ -132,7 +152,7 @@ impl Handing {
         }
     }
 
-    /// A plan is sound whatever the time, or not; whether its base is ours shows when this member has decided as much.
+    /// A plan is sound whatever the time, or not; whether its bases are ours shows when this member has decided as much.
     fn judge(&mut self, ctx: &mut Ctx<'_>, view: u32, value: B256, content: &[u8]) {
         let plan = Plan::decode(content).ok().filter(|plan| self.is_sound(ctx, value, plan));
         match plan {
@@ -148,8 +168,9 @@ impl Handing {
     }
 
     fn is_sound(&mut self, ctx: &mut Ctx<'_>, value: B256, plan: &Plan) -> bool {
-        let rotation = plan.rotation(&ctx.desk.term.scope, &self.successor.scope, ctx.desk.stream);
-        if ctx.desk.term.scope.digest(&rotation) != value {
+        let rotation = plan.rotation(&ctx.desk.term.scope, &self.successor.scope);
+        let ours = plan.bases.iter().all(|(stream, _)| self.streams.contains(stream));
+        if !ours || ctx.desk.term.scope.digest(&rotation) != value {
             return false;
         }
         if self.key.is_none() {
@@ -208,19 +229,18 @@ impl Handing {
         let policy = &desk.policy;
         let first = handover::first_epoch(&desk.term, policy.snapshot_lag_ms, policy.view_timeout_ms, ctx.now);
         let Some(from_epoch) = first else { return };
-        let plan = Plan { version: 1, from_epoch, base: bases.latest, key };
-        let value = desk.term.scope.digest(&plan.rotation(&desk.term.scope, &self.successor.scope, desk.stream));
+        let plan = Plan { version: 2, from_epoch, bases: bases.latest.clone(), key };
+        let value = desk.term.scope.digest(&plan.rotation(&desk.term.scope, &self.successor.scope));
         let actions = self.qbft.set_candidate(ctx.now, value, plan.encode());
         self.act(ctx, actions);
     }
 
-    /// Judges the plans whose base is decided here, too.
+    /// Judges the plans whose bases are decided here, too.
     fn answer(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
         let policy = &ctx.desk.policy;
         let (lag, timeout) = (policy.snapshot_lag_ms, policy.view_timeout_ms);
         let ready = |plan: &Plan| {
-            bases.recent.contains(&plan.base)
-                && handover::is_near_enough(&ctx.desk.term, lag, timeout, ctx.now, plan.from_epoch)
+            bases.hold(plan) && handover::is_near_enough(&ctx.desk.term, lag, timeout, ctx.now, plan.from_epoch)
         };
         let values: Vec<B256> =
             self.questions.iter().filter(|(_, plan)| ready(plan)).map(|(value, _)| *value).collect();
@@ -237,7 +257,7 @@ impl Handing {
             return;
         };
         let desk = ctx.desk;
-        let rotation = plan.rotation(&desk.term.scope, &self.successor.scope, desk.stream);
+        let rotation = plan.rotation(&desk.term.scope, &self.successor.scope);
         let turn = u64::from(desk.me).saturating_mul(desk.policy.transmit_stage_ms);
         let what = Transmission::Rotate {
             rotation: Box::new(rotation),

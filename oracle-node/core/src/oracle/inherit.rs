@@ -59,7 +59,7 @@ impl Inherit {
         now: u64,
         out: &mut Vec<Effect>,
     ) -> Option<(State, Option<Checkpoint>)> {
-        if let Some(state) = self.start.from_nothing() {
+        if let Some(state) = self.start.from_nothing(desk.stream) {
             return Some((state, None));
         }
         let complete = |offer: &&Checkpoint| offer.pieces.iter().all(|id| self.pieces.contains_key(&**id));

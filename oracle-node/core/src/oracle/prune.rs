@@ -1,13 +1,15 @@
-//! What a running oracle forgets, in memory and in the journal. Leaves out: everything that it still needs (`running`).
+//! What a stream forgets, in memory and in the journal. Leaves out: everything that it still needs (`stream`).
+
+use std::sync::Arc;
 
 use super::journal::{self, CERTIFIED, HEAD, OBSERVATION, STATE};
-use super::running::{PAST_MAX, Running, UNSEALED_MAX};
+use super::stream::{PAST_MAX, Stream, UNSEALED_MAX};
 use crate::effect::Effect;
 use crate::limits::EPOCHS_AHEAD_MAX;
 use crate::state::State;
 use crate::wire::InstanceId;
 
-impl Running {
+impl Stream {
     /// Drops what no later epoch needs, here and in the journal.
     pub(super) fn prune(&mut self, out: &mut Vec<Effect>) {
         let next = self.next_epoch();
@@ -47,7 +49,7 @@ impl Running {
         // After a few epochs nothing of the old process is left to restore.
         if self.rounds.first_key_value().is_some_and(|(_, round)| round.qbft.is_some()) && next > self.restored_until()
         {
-            self.journal.clear();
+            self.journal = Arc::default();
         }
     }
 

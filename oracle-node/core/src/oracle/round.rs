@@ -260,7 +260,7 @@ impl Round {
         if let Some(snapshot) = ctx.snapshot.filter(|_| due) {
             self.asked = true;
             let devices = collect::observed_devices(snapshot, &ctx.desk.term, ctx.desk.stream);
-            ctx.out.push(Effect::Observe { epoch: self.epoch, devices });
+            ctx.out.push(Effect::Observe { stream: ctx.desk.stream, epoch: self.epoch, devices });
         }
     }
 

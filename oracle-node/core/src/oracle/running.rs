@@ -1,364 +1,185 @@
-//! Epoch after epoch: which rounds are open, who is told what about old ones, and how a member that was away catches up.
-//! Leaves out: what happens within one epoch (`round`).
+//! An oracle of an activated term: the term's beacon, keys and hand-over, and its streams, each on its own.
+//! Leaves out: everything that happens within one stream (`stream`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::ahead::Ahead;
-use super::desk::{Ctx, Desk};
-use super::journal::{self, CERTIFIED, STATE};
-use super::past::Past;
-use super::round::Round;
-use super::succession::Succession;
+use super::ahead;
+use super::desk::{Desk, Step};
+use super::handing::{Bases, Handing, kept};
+use super::stream::Stream;
 use crate::beacon::Beacon;
 use crate::effect::{Effect, Journal};
 use crate::handover::Start;
 use crate::keyring::Keyring;
-use crate::limits::EPOCHS_AHEAD_MAX;
-use crate::qbft::Qbft;
 use crate::registry::Snapshot;
-use crate::state::State;
-use crate::wire::{InstanceId, Message};
-
-/// Snapshots kept ahead of the epoch that is decided next.
-const SNAPSHOTS_MAX: u64 = 256;
-/// Longest pause between two questions of a member that is behind, ms.
-const ASK_MAX_MS: u64 = 30_000;
-/// Epochs restored from the journal, and kept for members that are behind (the size of the contract's ring of roots).
-pub(super) const PAST_MAX: u64 = 64;
-/// Decided epochs that wait for their certificate at the most; an older one is given up (others have certified it).
-pub(super) const UNSEALED_MAX: u64 = 16;
+use crate::term::Term;
+use crate::typed::Kind;
+use crate::wire::Message;
 
 /// An oracle of an activated term.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) desk: Desk,
     pub(super) beacon: Beacon,
-    /// Σ before each epoch that is still of interest; the last is that of the epoch decided next.
-    pub(super) states: BTreeMap<u64, State>,
-    pub(super) snapshots: BTreeMap<u64, Snapshot>,
-    pub(super) rounds: BTreeMap<u64, Round>,
-    pub(super) succession: Succession,
-    pub(super) past: BTreeMap<u64, Past>,
-    pub(super) ahead: Ahead,
-    /// What the process found on disk, until the rounds it is about have been opened.
-    pub(super) journal: Journal,
-    /// Highest epoch that others speak of.
-    seen: u64,
-    ask_at: u64,
-    ask_pause: u64,
-    pub(super) last_certified: Option<u64>,
-    pub(super) void_slots: Vec<u64>,
+    pub(super) streams: BTreeMap<u32, Stream>,
+    /// The rotation in the making.
+    pub(super) handing: Option<Handing>,
+    /// The rotation away from this term, once final on the chain.
+    pub(super) ends: Option<Start>,
+    /// What a rotation may need of what the process found on disk.
+    journal: Journal,
+    /// Messages about streams that are not served here.
+    pub(super) unserved: u64,
+}
+
+/// Which streams an input may have changed beside those whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// Any of them.
+    All,
+    /// This one, or none at all if it is not served.
+    One(u32),
 }
 
 impl Running {
     /// `start` of a term that was rotated to; the committee's first term begins at epoch 0 with the empty state.
-    pub(super) fn new(desk: Desk, mut beacon: Beacon, journal: &Journal, start: Option<Start>) -> Self {
-        beacon.restore(journal);
-        let scope = desk.term.scope;
-        let states = journal::all::<State>(journal, STATE).into_iter();
-        let ours = states.filter(|(key, s)| *key == journal::key(STATE, &scope, desk.instance(s.next_epoch)));
-        let mut states: BTreeMap<u64, State> = ours.map(|(_, state)| (state.next_epoch, state)).collect();
-        if start.is_none() {
-            // Σ before epoch 0 is the empty one, and is never written.
-            states.entry(0).or_default();
+    pub(super) fn new(
+        desk: Desk,
+        mut beacon: Beacon,
+        streams: &BTreeSet<u32>,
+        journal: Journal,
+        start: Option<Start>,
+    ) -> Self {
+        beacon.restore(&journal);
+        if let Some(start) = &start {
+            beacon.prune(desk.term.first_slot_of(start.from_epoch));
         }
-        let ask_pause = desk.policy.view_timeout_ms;
-        let mut running = Self {
-            desk,
-            beacon,
-            states,
-            snapshots: BTreeMap::new(),
-            rounds: BTreeMap::new(),
-            succession: Succession::restore(journal, start.as_ref()),
-            past: BTreeMap::new(),
-            ahead: Ahead::default(),
-            journal: journal.clone(),
-            seen: 0,
-            ask_at: 0,
-            ask_pause,
-            last_certified: None,
-            void_slots: Vec::new(),
+        let share = ahead::share(streams.len());
+        let journal = Arc::new(journal);
+        let stream = |number: &u32| {
+            let desk = Desk { stream: *number, ..desk.clone() };
+            (*number, Stream::new(desk, &journal, start.clone(), share))
         };
-        running.restore();
-        running.settle_in(start);
-        running
-    }
-
-    /// What the process found on disk.
-    pub(super) const fn journal(&self) -> &Journal {
-        &self.journal
+        let streams = streams.iter().map(stream).collect();
+        Self { desk, beacon, streams, handing: None, ends: None, journal: kept(&journal), unserved: 0 }
     }
 
     /// Takes the keys by epoch, after a refresh.
     pub(super) fn set_keys(&mut self, keys: Keyring) {
         self.beacon.set_keys(keys.clone());
+        self.streams.values_mut().for_each(|stream| stream.set_keys(keys.clone()));
         self.desk.keys = keys;
     }
 
-    /// First epoch that is not certified here.
+    /// First epoch that is not certified here in every stream.
     pub(super) fn settled(&self) -> u64 {
-        let open = self.rounds.iter().find(|(_, round)| round.seal.certified().is_none()).map(|(epoch, _)| *epoch);
-        open.unwrap_or_else(|| self.next_epoch()).min(self.next_epoch())
+        self.streams.values().map(Stream::settled).min().unwrap_or(0)
     }
 
-    /// Whether Σ before the first epoch is not known.
-    pub(super) fn is_lost(&self) -> bool {
-        self.states.is_empty()
-    }
-
-    /// Takes Σ before an epoch: that of the first one.
-    pub(super) fn begin_from(&mut self, epoch: u64, state: State) {
-        self.states.insert(epoch, state);
-    }
-
-    /// Σ after an epoch, while it is kept.
-    pub(super) fn state_after(&self, epoch: u64) -> Option<&State> {
-        self.states.get(&epoch.checked_add(1)?)
-    }
-
-    /// Every Σ that is kept, ascending.
-    pub(super) fn known_states(&self) -> impl Iterator<Item = &State> {
-        self.states.values()
-    }
-
-    /// Epochs that may have been decided and are remembered.
-    pub(super) fn past_epochs(&self) -> core::ops::Range<u64> {
-        let next = self.next_epoch();
-        next.saturating_sub(PAST_MAX).max(self.succession.first)..next
-    }
-
-    /// Forgets rounds that are another term's.
-    pub(super) fn drop_rounds_from(&mut self, epoch: u64) {
-        drop(self.rounds.split_off(&epoch));
-        self.seen = self.seen.min(epoch.saturating_sub(1));
-    }
-
-    /// Decisions of the journal: kept to answer with, and to be sealed where no certificate is known yet.
-    fn restore(&mut self) {
-        for epoch in self.past_epochs() {
-            let config = self.desk.agreement(epoch, (0..self.desk.term.n()).collect());
-            let Some(decided) = Qbft::restore(config, self.desk.key.clone(), &self.journal).decided_proof() else {
-                continue;
-            };
-            let instance = self.desk.instance(epoch);
-            let certified = journal::load(&self.journal, CERTIFIED, &self.desk.term.scope, instance);
-            if certified.is_some() {
-                self.last_certified = Some(epoch);
-            } else if self.states.contains_key(&epoch) {
-                self.rounds.insert(epoch, Round::new(&self.desk, epoch, &self.journal));
-            }
-            self.past.insert(epoch, Past::new(decided, certified));
-        }
-    }
-
-    /// The epoch that is decided next.
-    pub(super) fn next_epoch(&self) -> u64 {
-        self.states.last_key_value().map_or(self.succession.first, |(epoch, _)| *epoch)
-    }
-
-    /// Whether others are known to be ahead.
-    pub(super) fn behind(&self) -> bool {
-        self.seen > self.next_epoch()
-    }
-
-    pub(super) fn add_snapshot(&mut self, epoch: u64, snapshot: Snapshot) {
-        let next = self.next_epoch();
-        if epoch.saturating_add(UNSEALED_MAX) >= next && epoch <= next.saturating_add(SNAPSHOTS_MAX) {
-            self.snapshots.insert(epoch, snapshot);
-        }
+    pub(super) fn add_snapshot(&mut self, epoch: u64, snapshot: &Arc<Snapshot>) {
+        self.streams.values_mut().for_each(|stream| stream.add_snapshot(epoch, Arc::clone(snapshot)));
     }
 
     /// From which epoch on this member may sign anything new.
     pub(super) fn set_floor(&mut self, from_epoch: u64) {
         self.desk.floor = from_epoch;
-        for (epoch, round) in &mut self.rounds {
-            round.qbft.iter_mut().for_each(|qbft| qbft.silence(*epoch < from_epoch));
+        self.streams.values_mut().for_each(|stream| stream.set_floor(from_epoch));
+    }
+
+    /// A later term is configured: this one's key will hand over to it.
+    pub(super) fn succeed(&mut self, now: u64, successor: Term, out: &mut Vec<Effect>) {
+        let later = successor.scope.term > self.desk.term.scope.term;
+        let known = self.handing.as_ref().is_some_and(|handing| handing.to() >= successor.scope.term);
+        if !later || known || self.ends.is_some() {
+            return;
         }
+        let streams = self.streams.keys().copied().collect();
+        let Self { desk, beacon, journal, .. } = self;
+        self.handing = Some(Handing::new(&Step { beacon, now, out }.ctx(desk), successor, streams, journal));
     }
 
-    /// Does something with one round.
-    pub(super) fn with(
-        &mut self,
-        epoch: u64,
-        now: u64,
-        out: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Round, &mut Ctx<'_>),
-    ) {
-        let Self { desk, beacon, states, snapshots, rounds, .. } = self;
-        let Some(round) = rounds.get_mut(&epoch) else { return };
-        let (state, snapshot) = (states.get(&epoch), snapshots.get(&epoch));
-        act(round, &mut Ctx { desk, beacon, state, snapshot, now, out });
+    /// The chain rotated away from this term, in every stream at once.
+    pub(super) fn end(&mut self, ends: &Start) {
+        self.beacon.end_at(self.desk.term.first_slot_of(ends.from_epoch));
+        self.streams.values_mut().for_each(|stream| stream.end(ends.clone()));
+        self.handing = None;
+        self.ends = Some(ends.clone());
     }
 
-    pub(super) fn on_message(&mut self, now: u64, from: u32, message: &Message, bytes: usize, out: &mut Vec<Effect>) {
-        match message {
-            Message::BeaconPartial(member, slot, partial) => {
-                out.extend(self.beacon.on_partial(now, from, *member, *slot, partial));
-            }
-            Message::Beacon(slot, certificate) => out.extend(self.beacon.on_certificate(now, *slot, certificate)),
-            _ if self.on_succession(now, from, message, out) => {}
-            _ => {
-                if let Some(instance) = super::instance_of(message).filter(|i| *i == self.desk.instance(i.epoch)) {
-                    self.on_epoch_message(now, from, instance, message, bytes, out);
-                }
-            }
-        }
-    }
-
-    fn on_epoch_message(
+    /// A message of the term, of `bytes` bytes; tells which stream it may have changed.
+    pub(super) fn on_message(
         &mut self,
         now: u64,
         from: u32,
-        instance: InstanceId,
         message: &Message,
         bytes: usize,
         out: &mut Vec<Effect>,
-    ) {
-        let (epoch, next) = (instance.epoch, self.next_epoch());
-        if epoch < self.succession.first || epoch >= self.succession.until() {
-            return;
-        }
-        // Nobody can honestly speak of an epoch that has not ended, a clock's error aside.
-        if self.desk.opens_at(epoch) <= now.saturating_add(self.desk.term.epoch_ms) {
-            self.seen = self.seen.max(epoch);
-        }
-        if epoch > next.saturating_add(EPOCHS_AHEAD_MAX) {
-            return;
-        }
-        match message {
-            Message::Observation(statement, body) => {
-                self.with(epoch, now, out, |round, ctx| round.on_observation(ctx, statement, body));
+    ) -> Touched {
+        let Self { desk, beacon, streams, handing, .. } = self;
+        let instance = super::instance_of(message);
+        let rotates = instance.is_some_and(|instance| instance.kind() == Some(Kind::Rotation));
+        let stream = match message {
+            Message::BeaconPartial(member, slot, partial) => {
+                out.extend(beacon.on_partial(now, from, *member, *slot, partial));
+                return Touched::All;
             }
-            Message::Partial(signed) => {
-                self.with(epoch, now, out, |round, ctx| round.seal.on_partial(ctx, from, signed))
+            Message::Beacon(slot, certificate) => {
+                out.extend(beacon.on_certificate(now, *slot, certificate));
+                return Touched::All;
             }
-            Message::Certified(certified) => {
-                self.with(epoch, now, out, |round, ctx| {
-                    // Certified elsewhere and undecided here: this member is behind.
-                    if round.seal.on_certified(ctx, certified) {
-                        ctx.out.push(Effect::Broadcast(Message::Status(instance).encode()));
-                    }
-                });
+            Message::NewKey(key) => {
+                if let Some(handing) = handing {
+                    handing.on_key(&mut Step { beacon, now, out }.ctx(desk), key);
+                }
+                return Touched::All;
             }
-            _ if epoch > next => self.ahead.keep(epoch, from, message, bytes),
-            Message::Status(_) | Message::RoundChange(_) if epoch < next => {}
-            _ => self.with(epoch, now, out, |round, ctx| round.on_agreement(ctx, message)),
-        }
-        if epoch < next {
-            self.answer(now, epoch, message, out);
-        }
-        if epoch == self.succession.first && matches!(message, Message::Status(_)) {
-            self.answer_origin(now, out);
-        }
-    }
-
-    /// Tells a member that asks about a decided epoch, or shows that it missed its end, what became of it.
-    fn answer(&mut self, now: u64, epoch: u64, message: &Message, out: &mut Vec<Effect>) {
-        let forgotten = !self.rounds.contains_key(&epoch);
-        let asks = match message {
-            Message::Status(_) | Message::RoundChange(_) => true,
-            // While its round is here, the round answers.
-            Message::Partial(_) => forgotten,
-            _ => false,
+            _ if rotates => {
+                if let Some(handing) = handing {
+                    handing.on_message(&mut Step { beacon, now, out }.ctx(desk), from, message);
+                }
+                return Touched::All;
+            }
+            Message::Checkpoint(checkpoint) => checkpoint.header().ok().map(|header| header.stream),
+            _ => instance.map(|instance| instance.stream),
         };
-        let pause = self.desk.policy.view_timeout_ms / 2;
-        if let Some(past) = self.past.get_mut(&epoch).filter(|_| asks) {
-            past.answer(now, pause, out);
-        }
-    }
-
-    /// Lets every round do what it can, in order; a decision opens the next epoch.
-    pub(super) fn advance(&mut self, now: u64, out: &mut Vec<Effect>) {
-        if self.beacon.next_wakeup().is_some_and(|at| at <= now) {
-            out.extend(self.beacon.on_tick(now));
-        }
-        self.inherit(now, out);
-        loop {
-            let next = self.next_epoch();
-            self.open_rounds(next, now, out);
-            let epochs: Vec<u64> = self.rounds.keys().copied().collect();
-            for epoch in epochs {
-                self.with(epoch, now, out, |round, ctx| round.advance(ctx));
-                self.certify(epoch, now, out);
+        let Some(number) = stream else { return Touched::All };
+        match (streams.get_mut(&number), message, instance) {
+            (Some(stream), Message::Checkpoint(checkpoint), _) => stream.on_checkpoint(checkpoint),
+            (Some(stream), _, Some(instance)) => {
+                stream.on_message(&mut Step { beacon, now, out }, from, instance, message, bytes);
             }
-            if !self.conclude(next, now, out) {
-                break;
+            _ => self.unserved = self.unserved.saturating_add(1),
+        }
+        Touched::One(number)
+    }
+
+    /// Lets the streams that something has changed, or whose time has come, do what they can; then the rotation.
+    pub(super) fn advance(&mut self, now: u64, touched: Touched, out: &mut Vec<Effect>) {
+        let Self { desk, beacon, streams, handing, .. } = self;
+        if beacon.next_wakeup().is_some_and(|at| at <= now) {
+            out.extend(beacon.on_tick(now));
+        }
+        for (number, stream) in streams.iter_mut() {
+            let touches = touched == Touched::All || touched == Touched::One(*number);
+            if touches || stream.next_wakeup().is_some_and(|at| at <= now) {
+                stream.advance(&mut Step { beacon, now, out });
             }
         }
-        self.hand_over(now, out);
-        self.ask(now, out);
-    }
-
-    fn open_rounds(&mut self, next: u64, now: u64, out: &mut Vec<Effect>) {
-        for epoch in next..next.saturating_add(EPOCHS_AHEAD_MAX + 1).min(self.succession.until()) {
-            let (desk, journal) = (&self.desk, &self.journal);
-            self.rounds.entry(epoch).or_insert_with(|| Round::new(desk, epoch, journal));
+        let Some(handing) = handing else { return };
+        let mut bases = Bases::default();
+        for (number, stream) in streams.iter() {
+            // Until Σ of every stream is here, this member has nothing to say on where they stand.
+            let Some((latest, recent)) = stream.bases() else { return };
+            bases.add(*number, latest, recent);
         }
-        let journal = core::mem::take(&mut self.journal);
-        for epoch in self.rounds.keys().copied().filter(|epoch| *epoch <= next).collect::<Vec<_>>() {
-            self.with(epoch, now, out, |round, ctx| round.open(ctx, &journal));
-        }
-        self.journal = journal;
-    }
-
-    /// Moves on when the next epoch is decided and its result known. `true` when it did.
-    fn conclude(&mut self, epoch: u64, now: u64, out: &mut Vec<Effect>) -> bool {
-        let Some(round) = self.rounds.get(&epoch) else { return false };
-        let (Some(done), Some(decided)) = (round.outcome(), round.decided_proof()) else { return false };
-        let next = done.outcome.state.next_epoch;
-        let state = done.outcome.state.clone();
-        self.void_slots.clone_from(&done.outcome.void_slots);
-        let record = journal::record(STATE, &self.desk.term.scope, self.desk.instance(next), &state);
-        out.push(Effect::Persist(record));
-        self.past.insert(epoch, Past::new(decided, round.seal.certified().cloned()));
-        self.states.insert(next, state);
-        self.ask_pause = self.desk.policy.view_timeout_ms;
-        self.ask_at = now;
-        self.prune(out);
-        let early = self.ahead.take(next);
-        self.open_rounds(next, now, out);
-        if self.behind() {
-            let wait = self.desk.policy.view_timeout_ms.saturating_mul(2);
-            self.with(next, now, out, |round, _| round.observe_at = round.opens_at.max(now.saturating_add(wait)));
-        }
-        for message in early {
-            self.with(next, now, out, |round, ctx| round.on_agreement(ctx, &message));
-        }
-        true
-    }
-
-    /// Hands a new certificate over: archive, chain, and the record that it is done.
-    fn certify(&mut self, epoch: u64, now: u64, out: &mut Vec<Effect>) {
-        let Some(round) = self.rounds.get_mut(&epoch) else { return };
-        if round.outcome().is_none() {
-            return;
-        }
-        let Some(certified) = round.seal.take_news() else { return };
-        self.last_certified = self.last_certified.max(Some(epoch));
-        if let Some(past) = self.past.get_mut(&epoch) {
-            past.certified = Some(certified.clone());
-        }
-        let header = self.rounds.get(&epoch).and_then(Round::outcome).map(|done| done.outcome.header.clone());
-        if let Some(header) = header {
-            self.keep_head(&header, certified.certificate, out);
-        }
-        self.with(epoch, now, out, |round, ctx| super::publish::publish(round, ctx, &certified));
-    }
-
-    /// Asks for the next decision while others are known to be ahead.
-    fn ask(&mut self, now: u64, out: &mut Vec<Effect>) {
-        let next = self.next_epoch();
-        if !self.behind() || now < self.ask_at || now < self.desk.opens_at(next) {
-            return;
-        }
-        out.push(Effect::Broadcast(Message::Status(self.desk.instance(next)).encode()));
-        self.ask_at = now.saturating_add(self.ask_pause.max(1));
-        self.ask_pause = self.ask_pause.saturating_mul(2).min(ASK_MAX_MS);
+        handing.advance(&mut Step { beacon, now, out }.ctx(desk), &bases);
     }
 
     pub(super) fn next_wakeup(&self) -> Option<u64> {
-        let ask = self.behind().then(|| self.ask_at.max(self.desk.opens_at(self.next_epoch())));
-        let rounds = self.rounds.values().filter_map(Round::next_wakeup);
-        rounds.chain(ask).chain(self.beacon.next_wakeup()).chain(self.succession_wakeup()).min()
+        let (lag_ms, term) = (self.desk.policy.snapshot_lag_ms, &self.desk.term);
+        let handing = self.handing.as_ref().and_then(|handing| handing.next_wakeup(lag_ms, term));
+        let streams = self.streams.values().filter_map(Stream::next_wakeup);
+        streams.chain(self.beacon.next_wakeup()).chain(handing).min()
     }
 }

@@ -1,5 +1,7 @@
 //! A read-only view of an oracle, for its HTTP API, metrics and tests.
 
+use std::collections::BTreeMap;
+
 use crate::bootstrap::Progress;
 
 /// Where an oracle stands.
@@ -13,8 +15,29 @@ pub struct Status {
     pub epoch: Option<u64>,
     /// Slot by this node's clock; `None` before genesis.
     pub slot: Option<u64>,
-    /// The epoch that is decided next; `None` before the start.
-    pub next_epoch: Option<u64>,
+    /// Every stream that is served, ascending; empty before the start.
+    pub streams: BTreeMap<u32, StreamStatus>,
+    /// First epoch of the term.
+    pub first_epoch: u64,
+    /// First epoch that is not the term's any more; `None` while no rotation is final on the chain.
+    pub until_epoch: Option<u64>,
+    /// The term that this one is about to hand over to.
+    pub successor: Option<u64>,
+    /// Whether that term's key is known here.
+    pub successor_key: bool,
+    /// First epoch of the rotation that was decided last.
+    pub planned_epoch: Option<u64>,
+    /// Messages refused because they do not decode.
+    pub malformed: u64,
+    /// Messages dropped because they are about a stream that is not served here.
+    pub unserved: u64,
+}
+
+/// Where one stream stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// The epoch that is decided next.
+    pub next_epoch: u64,
     /// View of the agreement on that epoch, from 1; 0 while it has not begun.
     pub view: u32,
     /// Members whose observation of that epoch is held, ascending, this one included.
@@ -31,18 +54,29 @@ pub struct Status {
     pub void_slots: Vec<u64>,
     /// Whether other members are known to be ahead.
     pub behind: bool,
-    /// First epoch of the term.
-    pub first_epoch: u64,
-    /// First epoch that is not the term's any more; `None` while no rotation is final on the chain.
-    pub until_epoch: Option<u64>,
-    /// The term that this one is about to hand over to.
-    pub successor: Option<u64>,
-    /// Whether that term's key is known here.
-    pub successor_key: bool,
-    /// First epoch of the rotation that was decided last.
-    pub planned_epoch: Option<u64>,
     /// Whether the state to begin from is still fetched.
     pub inheriting: bool,
-    /// Messages refused because they do not decode.
-    pub malformed: u64,
+}
+
+impl Status {
+    /// The stream that is furthest behind, with its number: what is true of it is true of every other one. The lowest
+    /// number where several stand alike; `None` before the start.
+    #[must_use]
+    pub fn slowest(&self) -> Option<(u32, &StreamStatus)> {
+        let key = |stream: &&StreamStatus| (stream.next_epoch, stream.last_certified, stream.last_posted);
+        let least = self.streams.values().min_by_key(key)?;
+        self.streams.iter().find(|(_, stream)| *stream == least).map(|(number, stream)| (*number, stream))
+    }
+
+    /// The last epoch of any stream whose report is on the chain.
+    #[must_use]
+    pub fn posted_anywhere(&self) -> Option<u64> {
+        self.streams.values().filter_map(|stream| stream.last_posted).max()
+    }
+
+    /// Whether a stream still waits for the state that it begins from.
+    #[must_use]
+    pub fn inheriting(&self) -> bool {
+        self.streams.values().any(|stream| stream.inheriting)
+    }
 }

@@ -1,21 +1,19 @@
-//! Where one term meets another: the rotation that ends this term, what it leaves to the next, and what it took over from
-//! the one before. Leaves out: agreeing on a rotation (`handing`), fetching Σ (`inherit`), single epochs (`running`).
+//! Where one term meets another, in one stream: the rotation that ends this term, what it leaves to the next, and what it
+//! took over from the one before. Leaves out: agreeing on a rotation (`handing`), fetching Σ (`inherit`), single epochs (`stream`).
 
 use std::collections::BTreeMap;
 
 use alloy_sol_types::SolValue;
 use minicbor::bytes::ByteVec;
 
-use super::desk::Ctx;
-use super::handing::{Bases, Handing, kept};
+use super::desk::Step;
 use super::inherit::Inherit;
 use super::journal::{self, HEAD, ORIGIN};
-use super::running::Running;
-use crate::effect::{Effect, Journal};
-use crate::handover::{self, Checkpoint, Start};
-use crate::term::Term;
-use crate::typed::{Header, Kind};
-use crate::wire::{Bytes, Message};
+use super::stream::Stream;
+use crate::effect::Effect;
+use crate::handover::{Checkpoint, Start};
+use crate::typed::Header;
+use crate::wire::{Bytes, Hash, Message};
 
 /// Pause between two repetitions of what this term leaves, in view timeouts; members of the next one need it once.
 const REPEAT_TIMEOUTS: u64 = 4;
@@ -23,7 +21,7 @@ const REPEAT_TIMEOUTS: u64 = 4;
 /// A certified header as the journal keeps it: ABI bytes and certificate.
 pub(super) type Head = (ByteVec, Bytes<48>);
 
-/// The ends of a term.
+/// The ends of a term in one stream.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
     /// First epoch of this term.
@@ -34,22 +32,18 @@ pub(super) struct Succession {
     origin: Option<Checkpoint>,
     /// The rotation away from this term, once final on the chain.
     pub(super) ends: Option<Start>,
-    /// The rotation in the making.
-    pub(super) handing: Option<Handing>,
     /// Certified headers by epoch.
     pub(super) heads: BTreeMap<u64, Head>,
     /// Highest epoch on the chain.
     pub(super) posted: Option<u64>,
-    journal: Journal,
     repeat_at: u64,
     answered_at: u64,
 }
 
 impl Succession {
-    /// Takes back what the journal holds of it.
-    pub(super) fn restore(journal: &Journal, start: Option<&Start>) -> Self {
-        let first = start.map_or(0, |start| start.from_epoch);
-        Self { first, journal: kept(journal), ..Self::default() }
+    /// Of a term that begins so.
+    pub(super) fn new(start: Option<&Start>) -> Self {
+        Self { first: start.map_or(0, |start| start.from_epoch), ..Self::default() }
     }
 
     /// First epoch that is not this term's; `u64::MAX` while no rotation is known.
@@ -58,7 +52,7 @@ impl Succession {
     }
 }
 
-impl Running {
+impl Stream {
     /// Σ before the first epoch: from the journal, or still to come.
     pub(super) fn settle_in(&mut self, start: Option<Start>) {
         let (scope, first) = (self.desk.term.scope, self.succession.first);
@@ -67,7 +61,6 @@ impl Running {
             self.succession.heads.extend(head.map(|head| (epoch, head)));
         }
         let Some(start) = start else { return };
-        self.beacon.prune(self.desk.term.first_slot_of(first));
         self.succession.origin = journal::load(self.journal(), ORIGIN, &scope, self.desk.instance(first));
         if self.is_lost() {
             self.succession.inherit = Some(Inherit::new(start));
@@ -75,7 +68,8 @@ impl Running {
     }
 
     /// Begins from Σ as soon as it is here.
-    pub(super) fn inherit(&mut self, now: u64, out: &mut Vec<Effect>) {
+    pub(super) fn inherit(&mut self, step: &mut Step<'_>) {
+        let (now, out) = (step.now, &mut *step.out);
         let Some(inherit) = &mut self.succession.inherit else { return };
         let Some((state, origin)) = inherit.advance(&self.desk, now, out) else { return };
         let instance = self.desk.instance(self.succession.first);
@@ -86,69 +80,35 @@ impl Running {
             out.push(Effect::Serve(Checkpoint::of(&header, *origin.certificate, &uncarried(&state, origin)).1));
         }
         out.push(Effect::Persist(journal::record(journal::STATE, scope, instance, &state)));
-        let text = format!("term {} begins at epoch {}", self.desk.term.scope.term, self.succession.first);
+        let (term, first, number) = (self.desk.term.scope.term, self.succession.first, self.desk.stream);
+        let text = format!("term {term} begins stream {number} at epoch {first}");
         out.push(Effect::Note { code: "term_begins", text });
         self.begin_from(self.succession.first, state);
         (self.succession.inherit, self.succession.origin) = (None, origin);
     }
 
-    /// A later term is configured: this one's key will hand over to it.
-    pub(super) fn succeed(&mut self, now: u64, successor: Term, out: &mut Vec<Effect>) {
-        let later = successor.scope.term > self.desk.term.scope.term;
-        let known = self.succession.handing.as_ref().is_some_and(|handing| handing.to() >= successor.scope.term);
-        if !later || known || self.succession.ends.is_some() {
-            return;
-        }
-        let Self { desk, beacon, succession, .. } = self;
-        let ctx = Ctx { desk, beacon, state: None, snapshot: None, now, out };
-        succession.handing = Some(Handing::new(&ctx, successor, &succession.journal));
-    }
-
     /// The chain rotated away from this term: nothing of its first epoch on is ours.
     pub(super) fn end(&mut self, ends: Start) {
-        self.beacon.end_at(self.desk.term.first_slot_of(ends.from_epoch));
         self.drop_rounds_from(ends.from_epoch);
-        self.succession.handing = None;
         self.succession.ends = Some(ends);
     }
 
-    /// Messages between terms and about rotations. `true` if it was one.
-    pub(super) fn on_succession(&mut self, now: u64, from: u32, message: &Message, out: &mut Vec<Effect>) -> bool {
-        if let Message::Checkpoint(checkpoint) = message {
-            if let Some(inherit) = &mut self.succession.inherit {
-                inherit.on_checkpoint(&self.desk, checkpoint);
-            }
-            return true;
+    /// Takes what the stream may begin from, out of anybody's hands.
+    pub(super) fn on_checkpoint(&mut self, checkpoint: &Checkpoint) {
+        if let Some(inherit) = &mut self.succession.inherit {
+            inherit.on_checkpoint(&self.desk, checkpoint);
         }
-        let about = super::instance_of(message).and_then(|instance| instance.kind());
-        if !matches!(message, Message::NewKey(_)) && about != Some(Kind::Rotation) {
-            return false;
-        }
-        let Self { desk, beacon, succession, .. } = self;
-        if let Some(handing) = &mut succession.handing {
-            let mut ctx = Ctx { desk, beacon, state: None, snapshot: None, now, out };
-            match message {
-                Message::NewKey(key) => handing.on_key(&mut ctx, key),
-                _ => handing.on_message(&mut ctx, from, message),
-            }
-        }
-        true
     }
 
-    /// Works on the rotation, and says what this term leaves once it is over.
-    pub(super) fn hand_over(&mut self, now: u64, out: &mut Vec<Effect>) {
-        if let Some(bases) = self.bases() {
-            let Self { desk, beacon, succession, .. } = self;
-            if let Some(handing) = &mut succession.handing {
-                handing.advance(&mut Ctx { desk, beacon, state: None, snapshot: None, now, out }, &bases);
-            }
+    /// Says what this term leaves in the stream, once it is over.
+    pub(super) fn leave(&mut self, step: &mut Step<'_>) {
+        if step.now < self.succession.repeat_at || self.succeeded() != Some(false) {
+            return;
         }
-        if now >= self.succession.repeat_at && self.succeeded() == Some(false) {
-            let pause = self.desk.policy.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
-            if let Some(checkpoint) = self.legacy(out) {
-                self.succession.repeat_at = now.saturating_add(pause);
-                out.push(Effect::Broadcast(Message::Checkpoint(checkpoint).encode()));
-            }
+        let pause = self.desk.policy.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
+        if let Some(checkpoint) = self.legacy(step.out) {
+            self.succession.repeat_at = step.now.saturating_add(pause);
+            step.out.push(Effect::Broadcast(Message::Checkpoint(checkpoint).encode()));
         }
     }
 
@@ -167,7 +127,7 @@ impl Running {
             // Our own certificate: only whether it is this header is the question.
             let header = checkpoint.header().ok()?;
             let is_it = match ends.forced {
-                true => handover::base_root(self.desk.stream, self.desk.term.scope.digest(&header)) == ends.base,
+                true => ends.base_of(self.desk.stream) == Some(self.desk.term.scope.digest(&header)),
                 false => header.epoch.checked_add(1) == Some(ends.from_epoch),
             };
             if is_it {
@@ -187,29 +147,28 @@ impl Running {
     }
 
     /// Tells a member that asks for the first epoch what it begins from.
-    pub(super) fn answer_origin(&mut self, now: u64, out: &mut Vec<Effect>) {
+    pub(super) fn answer_origin(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         let pause = self.desk.policy.view_timeout_ms / 2;
         let rested = now >= self.succession.answered_at;
         if let Some(origin) = self.succession.origin.clone().filter(|_| rested) {
             self.succession.answered_at = now.saturating_add(pause);
-            out.push(Effect::Broadcast(Message::Checkpoint(origin).encode()));
+            step.out.push(Effect::Broadcast(Message::Checkpoint(origin).encode()));
         }
     }
 
     pub(super) fn succession_wakeup(&self) -> Option<u64> {
         let (desk, succession) = (&self.desk, &self.succession);
         let inherit = succession.inherit.as_ref().and_then(|inherit| inherit.next_wakeup(desk));
-        let handing = succession
-            .handing
-            .as_ref()
-            .and_then(|handing| handing.next_wakeup(desk.policy.snapshot_lag_ms, &desk.term));
         let over = self.succeeded() == Some(false) && self.next_epoch() >= succession.until();
-        [inherit, handing, over.then_some(succession.repeat_at)].into_iter().flatten().min()
+        [inherit, over.then_some(succession.repeat_at)].into_iter().flatten().min()
     }
 
-    fn bases(&self) -> Option<Bases> {
-        let recent: Vec<_> = self.known_states().map(|state| state.previous_header).collect();
-        Some(Bases { latest: *recent.last()?, recent })
+    /// The last decided header (zeros before the first) and those that may have been the last a while ago, it included;
+    /// `None` while Σ before the first epoch is not known.
+    pub(super) fn bases(&self) -> Option<(Hash, Vec<Hash>)> {
+        let recent: Vec<Hash> = self.known_states().map(|state| state.previous_header).collect();
+        Some((*recent.last()?, recent))
     }
 }
 

@@ -8,9 +8,12 @@ use alloy_sol_types::SolEvent as _;
 
 use super::events::{RawLog, RotatedByGovernance, SharesRefreshed, TermActivated, TermConfigured, TermRotated};
 use super::fold::{Odd, Registry, read};
-use crate::handover::Start;
+use crate::handover::{Start, base_root};
 use crate::term::{Member, Term};
 use crate::typed::Scope;
+
+/// Posts before a rotation by governance that may have come after its base was named.
+const BASES_TRIED_MAX: usize = 4_096;
 
 /// A group key in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +192,31 @@ impl Registry {
             forced: rotated.forced,
             previous: self.term(chain_id, committee, rotated.previous)?,
             previous_key,
+            bases: self.bases(committee, &rotated),
         })
+    }
+
+    /// What a base of governance is the root of: the last post of every stream at some moment before the rotation (a
+    /// timelock may lie between naming the base and rotating). Empty when the base is of no such moment.
+    fn bases(&self, committee: u64, rotated: &Rotated) -> Vec<(u32, B256)> {
+        if !rotated.forced {
+            return Vec::new();
+        }
+        let old = self.posted().range((committee, 0, 0)..=(committee, u32::MAX, u64::MAX));
+        let old = old.filter(|((_, _, epoch), _)| *epoch < rotated.from_epoch);
+        let mut newest: Vec<(u64, u32, u64, B256)> =
+            old.map(|((_, stream, epoch), posted)| (posted.block, *stream, *epoch, posted.digest)).collect();
+        newest.sort_unstable();
+        for _ in 0..BASES_TRIED_MAX {
+            let last = newest.iter().map(|(_, stream, epoch, digest)| (*stream, (*epoch, *digest)));
+            let last: BTreeMap<u32, (u64, B256)> = last.collect();
+            let bases: Vec<(u32, B256)> = last.into_iter().map(|(stream, (_, digest))| (stream, digest)).collect();
+            if base_root(&bases) == rotated.base {
+                return bases;
+            }
+            newest.pop();
+        }
+        Vec::new()
     }
 }
 

@@ -266,3 +266,48 @@ fn terms_follow_each_other_and_share_one_clock() {
     history.apply(block(6, 122), &[log(registry, &odd), log(registry, &stray)]);
     assert_eq!((history.registry().malformed(), history.registry().active_term(1)), (2, Some(2)));
 }
+
+#[test]
+fn the_base_of_governance_is_told_by_the_posts_before_it_was_named() {
+    let mut fold = Registry::new(contracts());
+    let registry = contracts().registry;
+    fold.apply(block(1, 1), &[log(registry, &configured()), log(registry, &activated(100))]);
+    let post = |stream: u32, epoch: u64| ReportPosted {
+        committee: 1,
+        stream,
+        epoch,
+        headerDigest: B256::repeat_byte(stream as u8 * 16 + epoch as u8),
+        leavesRoot: B256::ZERO,
+        stateRoot: B256::ZERO,
+        activeAt: 0,
+    };
+    // Stream 4 falls behind; the last post comes after governance has named its base.
+    for (number, (stream, epoch)) in (2..).zip([(0, 1), (4, 1), (0, 2), (0, 3)]) {
+        fold.apply(block(number, number), &[log(contracts().hub, &post(stream, epoch))]);
+    }
+    let named = [(0, B256::repeat_byte(2)), (4, B256::repeat_byte(0x41))];
+    let rotated = |base| TermRotated { committee: 1, newTerm: 2, fromEpoch: 9, baseHeader: base };
+    let forced = RotatedByGovernance { committee: 1, newTerm: 2 };
+    let start_of = |base: B256| {
+        let mut fold = fold.clone();
+        let next = TermConfigured { term: 2, ..configured() };
+        let logs = [
+            log(registry, &next),
+            log(registry, &TermActivated { term: 2, ..activated(100) }),
+            log(registry, &rotated(base)),
+            log(registry, &forced),
+        ];
+        fold.apply(block(9, 9), &logs);
+        fold.start(1, 1, 2).expect("a rotation")
+    };
+    let start = start_of(crate::handover::base_root(&named));
+    assert_eq!(start.bases, named);
+    assert_eq!((start.base_of(4), start.base_of(0)), (Some(named[1].1), Some(named[0].1)));
+    assert!(start.base_of(7).is_none() && start.from_nothing(7).is_some() && start.from_nothing(4).is_none());
+    // A base that is the root of no moment's posts: no stream begins from it, and none from nothing either.
+    let start = start_of(B256::repeat_byte(7));
+    assert!(start.bases.is_empty() && start.base_of(0).is_none() && start.from_nothing(7).is_none());
+    // No post at all, and none claimed: every stream begins from nothing.
+    let start = start_of(B256::ZERO);
+    assert!(start.from_nothing(0).is_some() && start.from_nothing(4).is_some());
+}

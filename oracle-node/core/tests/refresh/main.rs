@@ -162,9 +162,9 @@ impl World {
                 let found = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
                 self.send(from, Input::Content(found));
             }
-            Effect::Observe { epoch, .. } => {
+            Effect::Observe { stream, epoch, .. } => {
                 let buckets = buckets(from, epoch);
-                self.send(from, Input::Observed { epoch, buckets, receipts_root: [from as u8; 32] });
+                self.send(from, Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] });
             }
             Effect::Serve(contents) => {
                 self.processes[from].shelf.extend(contents.into_iter().map(|content| (content.id, content)));

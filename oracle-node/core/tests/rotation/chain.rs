@@ -90,16 +90,22 @@ impl World {
 
     fn start_at(&self, from_epoch: u64, base: B256, forced: bool) -> Start {
         let previous = Term { genesis_ms: self.genesis, ..self.terms[&1].clone() };
-        Start { from_epoch, base, forced, previous, previous_key: self.keys[&1].clone() }
+        let bases = if forced { self.bases() } else { Vec::new() };
+        Start { from_epoch, base, forced, previous, previous_key: self.keys[&1].clone(), bases }
     }
 
     fn post(&mut self, header: &Header) {
-        if self.posted.is_some_and(|(epoch, _)| epoch >= header.epoch) {
+        let (stream, epoch) = (header.stream, header.epoch);
+        if self.posted.get(&stream).is_some_and(|(last, _)| *last >= epoch) {
             return;
         }
-        self.posted = Some((header.epoch, header_digest(&self.terms[&header.term], header)));
-        let epoch = header.epoch;
-        [1, 2].into_iter().for_each(|term| self.tell_all(term, &Input::Posted { epoch }));
+        self.posted.insert(stream, (epoch, header_digest(&self.terms[&header.term], header)));
+        [1, 2].into_iter().for_each(|term| self.tell_all(term, &Input::Posted { stream, epoch }));
+    }
+
+    /// The last header on the chain of every stream.
+    fn bases(&self) -> Vec<(u32, B256)> {
+        self.posted.iter().map(|(stream, (_, digest))| (*stream, *digest)).collect()
     }
 
     /// Governance rotates by itself once the new key is offered and the old term is dead.
@@ -109,7 +115,7 @@ impl World {
         }
         self.keys.insert(2, Vec::new());
         let from_epoch = self.epoch() + 3;
-        let base = self.posted.map_or(B256::ZERO, |(_, digest)| oracle_core::handover::base_root(0, digest));
+        let base = oracle_core::handover::base_root(&self.bases());
         let start = self.start_at(from_epoch, base, true);
         self.after(FINALITY_MS, Event::Rotated(Box::new(start), key.group_key.to_vec()));
     }

@@ -12,6 +12,8 @@ use oracle_core::typed::{MemberKey, Scope};
 
 pub(crate) const EPOCH_MS: u64 = 3_000;
 pub(crate) const LAG_MS: u64 = 500;
+/// Streams of the committee.
+pub(crate) const STREAMS: [u32; 3] = [0, 1, 7];
 
 pub(crate) fn member_key(process: usize) -> MemberKey {
     let byte = u8::try_from(process + 1).unwrap_or(255);

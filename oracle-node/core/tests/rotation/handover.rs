@@ -3,6 +3,7 @@
 use oracle_core::handover::base_root;
 use oracle_core::report::header_digest;
 
+use crate::given::STREAMS;
 use crate::seeds;
 use crate::world::{Climate, World};
 
@@ -39,20 +40,24 @@ fn survive(name: &str, climate: &Climate, runs: u64) -> World {
     last.expect("a seed")
 }
 
-/// Every certified header names the one before it, and its term is the one in force; what is wrong with it otherwise.
+/// In every stream each certified header names the one before it, and its term is the one in force; what is wrong otherwise.
 fn one_chain(world: &World) -> Option<String> {
+    STREAMS.into_iter().find_map(|stream| one_chain_of(world, stream))
+}
+
+fn one_chain_of(world: &World, stream: u32) -> Option<String> {
     let start = world.start.as_ref().expect("a rotation");
     let mut previous = alloy_primitives::B256::ZERO;
-    for (epoch, (header, _)) in &world.certified {
-        let skipped = start.forced && *epoch < start.from_epoch && base_root(0, previous) == start.base;
-        if skipped && !previous.is_zero() {
+    for ((_, epoch), (header, _)) in world.certified.range((stream, 0)..=(stream, u64::MAX)) {
+        let skipped = start.forced && *epoch < start.from_epoch && start.base_of(stream) == Some(previous);
+        if skipped {
             continue;
         }
         if header.previousHeader != previous {
-            return Some(format!("epoch {epoch} is not built on the header before it"));
+            return Some(format!("stream {stream}, epoch {epoch} is not built on the header before it"));
         }
         if header.term != if *epoch < start.from_epoch { 1 } else { 2 } {
-            return Some(format!("epoch {epoch} is certified by term {}", header.term));
+            return Some(format!("stream {stream}, epoch {epoch} is certified by term {}", header.term));
         }
         previous = header_digest(&world.terms[&header.term], header);
     }
@@ -63,13 +68,25 @@ fn one_chain(world: &World) -> Option<String> {
 fn a_fair_hand_over() {
     let world = survive("a_fair_hand_over", &fair(), 1);
     let start = world.start.expect("a rotation");
-    let base = world.certified.range(..start.from_epoch).any(|(_, (header, _))| {
-        let digest = header_digest(&world.terms[&1], header);
-        base_root(0, digest) == start.base
+    // In fair weather the streams move together: the base is their headers of one epoch, or of two that follow each other.
+    let digest = |stream, epoch| {
+        let (header, _) = world.certified.get(&(stream, epoch))?;
+        Some((stream, header_digest(&world.terms[&1], header)))
+    };
+    let base = (0..start.from_epoch).any(|epoch| {
+        (0..1 << STREAMS.len()).any(|ahead| {
+            let of = |(place, stream): (usize, u32)| digest(stream, epoch + (ahead >> place & 1));
+            STREAMS
+                .into_iter()
+                .enumerate()
+                .map(of)
+                .collect::<Option<Vec<_>>>()
+                .is_some_and(|b| base_root(&b) == start.base)
+        })
     });
-    assert!(base, "the base is a header that the old term certified");
+    assert!(base, "the base is the root over one header of each stream that the old term certified");
     assert_eq!(world.notes.get("rotation_missed"), None);
-    assert_eq!(world.notes.get("term_begins"), Some(&4));
+    assert_eq!(world.notes.get("term_begins"), Some(&(4 * STREAMS.len() as u64)));
 }
 
 #[test]
@@ -107,7 +124,7 @@ fn governance_rotates_when_the_old_quorum_is_dead() {
     let climate = Climate { new: vec![2, 3, 4, 5], forced: true, ..fair() };
     let world = survive("governance_rotates_when_the_old_quorum_is_dead", &climate, 2);
     let start = world.start.expect("a rotation");
-    let skipped = (0..start.from_epoch).filter(|epoch| !world.certified.contains_key(epoch)).count();
+    let skipped = (0..start.from_epoch).filter(|epoch| !world.certified.contains_key(&(7, *epoch))).count();
     assert!(skipped > 0, "epochs between the base and the new term have no report");
 }
 

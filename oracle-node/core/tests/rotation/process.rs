@@ -7,7 +7,7 @@ use oracle_core::effect::{Content, Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::term::Term;
 
-use crate::given::{member_key, policy};
+use crate::given::{STREAMS, member_key, policy};
 
 /// A process and what outlives it.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl Process {
             key: Arc::new(member_key(index)),
             dkg_seed: [index as u8 + 1; 32],
             policy: policy(),
-            stream: 0,
+            streams: STREAMS.into(),
             behaviour: Behaviour::Honest,
         };
         let journal = self.disk.iter().map(|(key, value)| Record { key: key.clone(), value: value.clone() }).collect();

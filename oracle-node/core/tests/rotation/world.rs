@@ -11,7 +11,7 @@ use oracle_core::typed::Header;
 use oracle_core::wire::{Message, Statement};
 
 use crate::dice::Dice;
-use crate::given::{EPOCH_MS, buckets, snapshot, term};
+use crate::given::{EPOCH_MS, STREAMS, buckets, snapshot, term};
 use crate::process::Process;
 
 /// What one run is like.
@@ -61,10 +61,10 @@ pub(crate) struct World {
     pub(crate) rotations_lost: u32,
     /// (process, term, step) → what was said.
     audible: BTreeMap<(usize, u64, Vec<u8>), B256>,
-    /// By epoch: the header and who holds it certified.
-    pub(crate) certified: BTreeMap<u64, (Header, BTreeSet<usize>)>,
-    /// Last epoch on the chain, with its digest.
-    pub(crate) posted: Option<(u64, B256)>,
+    /// By stream and epoch: the header and who holds it certified.
+    pub(crate) certified: BTreeMap<(u32, u64), (Header, BTreeSet<usize>)>,
+    /// By stream: last epoch on the chain, with its digest.
+    pub(crate) posted: BTreeMap<u32, (u64, B256)>,
     pub(crate) crashes: u64,
     pub(crate) notes: BTreeMap<&'static str, u64>,
     pub(crate) incidents: Vec<String>,
@@ -89,7 +89,7 @@ impl World {
             rotations_lost: 0,
             audible: BTreeMap::new(),
             certified: BTreeMap::new(),
-            posted: None,
+            posted: BTreeMap::new(),
             crashes: 0,
             notes: BTreeMap::new(),
             incidents: Vec::new(),
@@ -134,9 +134,15 @@ impl World {
     fn describe(&self, index: usize) -> String {
         let seats = self.processes[index].seats.iter().map(|(term, oracle)| {
             let s = oracle.status(self.now);
+            let slowest =
+                s.slowest().map(|(stream, s)| format!("stream {stream} next {} view {}", s.next_epoch, s.view));
             format!(
-                "term {term} {} next {:?} view {} until {:?} key {} planned {:?} inherits {}",
-                s.phase, s.next_epoch, s.view, s.until_epoch, s.successor_key, s.planned_epoch, s.inheriting
+                "term {term} {} slowest {slowest:?} until {:?} key {} planned {:?} inherits {}",
+                s.phase,
+                s.until_epoch,
+                s.successor_key,
+                s.planned_epoch,
+                s.inheriting()
             )
         });
         format!("process {index}: {}", seats.collect::<Vec<_>>().join(", "))
@@ -146,9 +152,12 @@ impl World {
     fn finished(&self) -> bool {
         let Some(start) = &self.start else { return false };
         let last = start.from_epoch + self.climate.epochs;
-        (start.from_epoch..last).all(|epoch| {
-            self.certified.get(&epoch).is_some_and(|(_, by)| self.climate.new.iter().all(|index| by.contains(index)))
-        }) && (self.climate.forced || (0..start.from_epoch).all(|epoch| self.certified.contains_key(&epoch)))
+        let by_all = |by: &BTreeSet<usize>| self.climate.new.iter().all(|index| by.contains(index));
+        STREAMS.iter().all(|stream| {
+            let known = |epoch| self.certified.get(&(*stream, epoch));
+            (start.from_epoch..last).all(|epoch| known(epoch).is_some_and(|(_, by)| by_all(by)))
+                && (self.climate.forced || (0..start.from_epoch).all(|epoch| known(epoch).is_some()))
+        })
     }
 
     /// Tells one process what the chain says, now and after every restart.
@@ -232,8 +241,9 @@ impl World {
                 self.deliver(from, to, term, Input::Direct { from: me, bytes });
             }
             Effect::Fetch { ids, holders } => self.fetch(from, term, &ids, &holders),
-            Effect::Observe { epoch, .. } => {
-                let input = Input::Observed { epoch, buckets: buckets(from, epoch), receipts_root: [from as u8; 32] };
+            Effect::Observe { stream, epoch, .. } => {
+                let (buckets, receipts_root) = (buckets(from, epoch), [from as u8; 32]);
+                let input = Input::Observed { stream, epoch, buckets, receipts_root };
                 let (delay, life) = (1 + self.dice.below(30), self.processes[from].life);
                 self.after(delay, Event::Input(from, life, term, input));
             }
@@ -267,7 +277,8 @@ impl World {
 
     fn note_certified(&mut self, from: usize, term: u64, header: &Header) {
         let (epoch, digest) = (header.epoch, header_digest(&self.terms[&term], header));
-        let (first, by) = self.certified.entry(epoch).or_insert_with(|| (header.clone(), BTreeSet::new()));
+        let (first, by) =
+            self.certified.entry((header.stream, epoch)).or_insert_with(|| (header.clone(), BTreeSet::new()));
         by.insert(from);
         if header_digest(&self.terms[&first.term], first) != digest {
             self.incidents.push(format!("two certified reports of epoch {epoch}: terms {} and {term}", first.term));

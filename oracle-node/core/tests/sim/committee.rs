@@ -23,7 +23,7 @@ use crate::watch::Watch;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Climate {
     pub(crate) n: u32,
-    /// Each member runs a process for every stream.
+    /// Streams that every process serves.
     pub(crate) streams: u32,
     /// Epochs that everybody must certify.
     pub(crate) epochs: u64,
@@ -51,10 +51,9 @@ pub(crate) struct Climate {
     pub(crate) unsynced: bool,
 }
 
-/// A member's process for one stream, or one of the two faces of a liar.
+/// A member's process, or one of the two faces of a liar.
 pub(crate) struct Process {
     pub(crate) member: u32,
-    pub(crate) stream: u32,
     pub(crate) face: u64,
     pub(crate) oracle: Option<Oracle>,
     disk: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -161,16 +160,14 @@ impl Committee {
     fn admit(&mut self) {
         let dealt = || dealing(self.climate.n).journals;
         let journals = if self.climate.ceremony { Default::default() } else { dealt() };
-        for stream in 0..self.climate.streams {
-            for member in 0..self.climate.n {
-                let faces = if member < self.climate.liars { 2 } else { 1 };
-                for face in 0..faces {
-                    let journal = journals.get(member as usize).cloned().unwrap_or_default();
-                    let disk = journal.into_iter().map(|record| (record.key, record.value)).collect();
-                    self.processes.push(Process::new(member, stream, face, disk));
-                    let index = self.processes.len() - 1;
-                    self.after(1 + index as u64 * 7, Event::Revive(index));
-                }
+        for member in 0..self.climate.n {
+            let faces = if member < self.climate.liars { 2 } else { 1 };
+            for face in 0..faces {
+                let journal = journals.get(member as usize).cloned().unwrap_or_default();
+                let disk = journal.into_iter().map(|record| (record.key, record.value)).collect();
+                self.processes.push(Process::new(member, face, disk));
+                let index = self.processes.len() - 1;
+                self.after(1 + index as u64 * 7, Event::Revive(index));
             }
         }
     }
@@ -223,9 +220,12 @@ impl Committee {
     fn describe(&self, process: &Process) -> String {
         let status = process.oracle.as_ref().map(|oracle| oracle.status(self.now));
         let state = status.map_or("down".into(), |s| {
-            format!("{} next {:?} view {} heard {:?} wanted {}", s.phase, s.next_epoch, s.view, s.heard, s.wanted)
+            let streams = s.streams.iter().map(|(number, s)| {
+                format!("stream {number} next {} view {} heard {:?} wanted {}", s.next_epoch, s.view, s.heard, s.wanted)
+            });
+            format!("{} {}", s.phase, streams.collect::<Vec<_>>().join(", "))
         });
-        format!("{}/{}: {state}", process.member, process.stream)
+        format!("{}: {state}", process.member)
     }
 
     /// The member that dies for ever.
@@ -237,9 +237,10 @@ impl Committee {
     fn finished(&self) -> bool {
         let counts = |process: &Process| process.member >= self.climate.liars && Some(process.member) != self.mortal();
         let waits = self.processes.iter().enumerate().filter(|(_, process)| counts(process));
-        waits.into_iter().all(|(index, process)| {
-            let done = |epoch| self.watch.certified_by(process.stream, epoch).is_some_and(|by| by.contains_key(&index));
-            (0..self.climate.epochs).rev().all(done)
+        waits.into_iter().all(|(index, _)| {
+            let holds =
+                |stream, epoch| self.watch.certified_by(stream, epoch).is_some_and(|by| by.contains_key(&index));
+            (0..self.climate.epochs).rev().all(|epoch| (0..self.climate.streams).all(|stream| holds(stream, epoch)))
         })
     }
 
@@ -257,7 +258,7 @@ impl Committee {
     }
 
     fn revive(&mut self, index: usize) {
-        let (member, stream, face) = self.processes[index].who();
+        let (member, face) = self.processes[index].who();
         if self.is_away(member) {
             return self.after(500, Event::Revive(index));
         }
@@ -269,7 +270,7 @@ impl Committee {
             key: self.keys[member as usize].clone(),
             dkg_seed: dkg_seed(member),
             policy: self.policy.clone(),
-            stream,
+            streams: (0..self.climate.streams).collect(),
             behaviour,
         };
         self.processes[index].oracle = Some(Oracle::new(setup, self.processes[index].journal(), self.now));
@@ -369,10 +370,9 @@ impl Committee {
 }
 
 impl Process {
-    const fn new(member: u32, stream: u32, face: u64, disk: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+    const fn new(member: u32, face: u64, disk: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         Self {
             member,
-            stream,
             face,
             oracle: None,
             disk,
@@ -384,8 +384,8 @@ impl Process {
         }
     }
 
-    const fn who(&self) -> (u32, u32, u64) {
-        (self.member, self.stream, self.face)
+    const fn who(&self) -> (u32, u64) {
+        (self.member, self.face)
     }
 
     fn journal(&self) -> Vec<Record> {

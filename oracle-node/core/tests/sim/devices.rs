@@ -42,7 +42,7 @@ impl Signer for Key {
     }
 }
 
-/// A device with one lease; lease number = 100 + token.
+/// A device with one lease, numbered 100 + token; or its second lease, in another stream.
 pub(crate) struct Device {
     pub(crate) token: u64,
     pub(crate) lease: u64,
@@ -51,6 +51,9 @@ pub(crate) struct Device {
     pub(crate) key: Key,
     seq: u64,
 }
+
+/// The lease that a device has in another stream.
+pub(crate) const SECOND_LEASE: u64 = 900;
 
 /// A signed answer on its way.
 #[derive(Clone)]
@@ -64,14 +67,23 @@ pub(crate) struct Answer {
     pub(crate) twin: bool,
 }
 
-/// The devices of every stream.
+/// The devices of every stream. Where there are several, the first device has a lease in the second one, too: its messages
+/// are in the buckets of both.
 pub(crate) fn fleet(streams: u32) -> Vec<Device> {
     let habits = [Habit::Diligent, Habit::Silent, Habit::Forking, Habit::Late];
     let each = (0..streams).flat_map(|stream| habits.into_iter().map(move |habit| (stream, habit)));
-    (1..).zip(each).map(|(token, (stream, habit))| Device::new(token, stream, habit)).collect()
+    let devices = (1..).zip(each).map(|(token, (stream, habit))| Device::new(token, stream, habit));
+    let again =
+        (streams > 1).then(|| Device { lease: SECOND_LEASE, seq: 1 << 32, ..Device::new(1, 1, Habit::Diligent) });
+    devices.chain(again).collect()
 }
 
 impl Device {
+    /// Whether this is the device itself, and not its second lease.
+    pub(crate) const fn is_itself(&self) -> bool {
+        self.lease != SECOND_LEASE
+    }
+
     fn new(token: u64, stream: u32, habit: Habit) -> Self {
         let seed = [u8::try_from(token).unwrap_or(255); 32];
         let even = token.is_multiple_of(2);

@@ -2,6 +2,7 @@
 //! recomputes; verdicts that f liars cannot bend; and no second signature across crashes.
 
 use crate::committee::{Climate, Committee};
+use crate::devices::SECOND_LEASE;
 use crate::seeds;
 
 pub(crate) const FAIR: Climate = Climate {
@@ -73,6 +74,15 @@ fn epochs_with_a_liar() {
 #[test]
 fn two_streams_with_a_liar() {
     survive("two_streams_with_a_liar", Climate { streams: 2, liars: 1, ..STORM }, 4);
+}
+
+#[test]
+fn a_device_with_leases_in_two_streams_proves_both() {
+    let mut committee = Committee::new(Climate { streams: 2, epochs: 3, ..FAIR }, 1);
+    assert_eq!(committee.run(), [""; 0]);
+    let passed = &committee.watch.passed;
+    // The first device's lease in stream 0 and the one in stream 1; the silent device proves nothing.
+    assert!(passed.contains(&101) && passed.contains(&SECOND_LEASE) && !passed.contains(&102), "{passed:?}");
 }
 
 #[test]

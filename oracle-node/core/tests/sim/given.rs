@@ -85,7 +85,8 @@ pub(crate) fn configured(n: u32, devices: &[Device]) -> Vec<RawLog> {
         slotMs: SLOT_MS,
         genesisDelay: 3,
     };
-    let registered = devices.iter().map(|device| log(all.devices, &registered(device)));
+    let registered =
+        devices.iter().filter(|device| device.is_itself()).map(|device| log(all.devices, &registered(device)));
     core::iter::once(log(all.registry, &term)).chain(registered).collect()
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn activated(group_key: &[u8], share_root: B256, genesis_ms: u64, dev
     for device in devices {
         let thumbprint = device.key.public_key().thumbprint().into();
         let active = events::DeviceKeyActivated { tokenId: U256::from(device.token), thumbprint };
-        logs.push(log(all.devices, &active));
+        logs.extend(device.is_itself().then(|| log(all.devices, &active)));
         logs.push(log(all.escrow, &opened(device, genesis)));
     }
     logs

@@ -43,7 +43,7 @@ impl Committee {
                 self.deliver_to_member(to, &input);
             }
             Effect::Fetch { ids, holders } => self.fetch(from, &ids, &holders),
-            Effect::Observe { epoch, devices } => self.observe(from, epoch, &devices),
+            Effect::Observe { stream, epoch, devices } => self.observe(from, (stream, epoch), &devices),
             Effect::Serve(contents) => {
                 self.processes[from].store.extend(contents.into_iter().map(|content| (content.id, content)));
             }
@@ -56,7 +56,7 @@ impl Committee {
                 }
             }
             Effect::Beacon { slot, certificate } => self.tell_devices(slot, &certificate),
-            Effect::Transmit { what, .. } => self.transmit(from, what),
+            Effect::Transmit { what, .. } => self.transmit(what),
             Effect::Note { code: "fault_proof", text } => self.effect_of_fault(&text),
             Effect::Note { code: "draft_refused" | "sign_once_refused" | "proposal_differs", text } => {
                 if !self.lies(from) {
@@ -67,28 +67,26 @@ impl Committee {
         }
     }
 
-    fn transmit(&mut self, from: usize, what: Transmission) {
+    fn transmit(&mut self, what: Transmission) {
         match what {
             Transmission::Activate { group_key, share_root, .. } if self.genesis.is_none() => {
                 self.activate(&group_key, share_root);
             }
-            Transmission::Report { header, .. } => self.post(self.processes[from].stream, &header),
+            Transmission::Report { header, .. } => self.post(&header),
             _ => {}
         }
     }
 
     /// The first post of an epoch is mined; everybody sees it a moment later.
-    fn post(&mut self, stream: u32, header: &Header) {
-        let epoch = header.epoch;
+    fn post(&mut self, header: &Header) {
+        let (stream, epoch) = (header.stream, header.epoch);
         if !self.posted.insert((stream, epoch)) {
             return;
         }
         self.pending_logs.push(given::posted(stream, header, header_digest(&self.term, header)));
         for index in 0..self.processes.len() {
-            if self.processes[index].stream == stream {
-                let life = self.processes[index].life;
-                self.after(1_500, Event::Input(index, life, Input::Posted { epoch }));
-            }
+            let life = self.processes[index].life;
+            self.after(1_500, Event::Input(index, life, Input::Posted { stream, epoch }));
         }
     }
 
@@ -102,7 +100,7 @@ impl Committee {
     }
 
     /// The store's answer: what it really held, or what a liar makes of it.
-    fn observe(&mut self, from: usize, epoch: u64, devices: &BTreeMap<u64, u8>) {
+    fn observe(&mut self, from: usize, (stream, epoch): (u32, u64), devices: &BTreeMap<u64, u8>) {
         let process = &self.processes[from];
         let mut buckets = collect::buckets(&self.term, &self.policy, devices, epoch, &process.held);
         let (member, hog) = (process.member, self.climate.hog && process.member == 1);
@@ -119,7 +117,7 @@ impl Committee {
         if self.lies(from) && self.dice.chance(30) {
             self.invent(&mut buckets, epoch);
         }
-        let input = Input::Observed { epoch, buckets, receipts_root: [from as u8; 32] };
+        let input = Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] };
         let delay = if self.climate.delay.0 > 1 { 1 } else { 1 + self.dice.below(30) };
         self.after(delay, Event::Input(from, self.processes[from].life, input));
     }
@@ -136,11 +134,10 @@ impl Committee {
 
     fn fetch(&mut self, from: usize, ids: &[[u8; 32]], holders: &[u32]) {
         self.fetches += 1;
-        let me = &self.processes[from];
-        let (stream, member) = (me.stream, me.member);
+        let member = self.processes[from].member;
         for place in 0..self.processes.len() {
             let other = &self.processes[place];
-            if place != from && (other.stream != stream || !holders.contains(&other.member)) {
+            if place != from && !holders.contains(&other.member) {
                 continue;
             }
             let split = self.side[other.member as usize] != self.side[member as usize];
@@ -215,14 +212,12 @@ impl Committee {
         }
         let network = self.term.scope.network();
         for device in 0..self.devices.len() {
-            let (stream, habit) = (self.devices[device].stream, self.devices[device].habit);
+            let habit = self.devices[device].habit;
             for answer in self.devices[device].hear(&network, self.policy.challenge_p, slot, certificate) {
                 for to in 0..self.processes.len() {
-                    if self.processes[to].stream == stream {
-                        let late = if habit == Habit::Late { 900 } else { 0 };
-                        let delay = late + 5 + self.dice.below(200);
-                        self.after(delay, Event::Evidence(to, Box::new(answer.clone())));
-                    }
+                    let late = if habit == Habit::Late { 900 } else { 0 };
+                    let delay = late + 5 + self.dice.below(200);
+                    self.after(delay, Event::Evidence(to, Box::new(answer.clone())));
                 }
             }
         }

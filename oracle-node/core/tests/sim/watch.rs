@@ -41,6 +41,8 @@ pub(crate) struct Watch {
     /// By stream: Σ after the epochs that were replayed.
     replayed: BTreeMap<u32, (u64, State)>,
     pub(crate) verdicts: u64,
+    /// Leases that passed a challenge.
+    pub(crate) passed: BTreeSet<u64>,
     pub(crate) evidence: usize,
     pub(crate) round_changes: u64,
     pub(crate) incidents: Vec<String>,
@@ -146,6 +148,7 @@ impl Watch {
         let (honest, liars) = (honest.into_keys().collect(), members.iter().filter(|m| **m < self.liars).count());
         for verdict in &outcome.verdicts {
             self.verdicts += 1;
+            self.passed.extend((verdict.outcome == 1).then_some(verdict.lease));
             self.check_verdict(verdict, &honest, liars, term.f() as usize);
         }
     }

@@ -1,0 +1,92 @@
+//! One process serves many streams: four oracles report three streams under one key, and what happens to one stream (a
+//! crash in its middle, silence, a flood) costs the others nothing. Journals are written and read back as the node does.
+//! Leaves out: devices and leases of several streams (`tests/sim`, `tests/epoch`), the hand-over (`tests/rotation`).
+
+#[allow(dead_code)]
+#[path = "../rotation/given.rs"]
+mod given;
+#[allow(dead_code)]
+#[path = "../rotation/process.rs"]
+mod process;
+mod world;
+
+use oracle_core::typed::{Kind, Phase};
+use oracle_core::wire::{InstanceId, Message, Statement};
+
+use given::{EPOCH_MS, STREAMS, member_key};
+use world::{MEMBERS, TERM, World};
+
+#[test]
+fn every_stream_is_certified_every_epoch_and_a_restart_loses_nothing() {
+    let mut world = World::new();
+    world.until("two epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 1)));
+    // Everybody dies at once in the middle of an epoch's agreement, one after another of them in the next ones.
+    let opens = world.genesis.expect("active") + 4 * EPOCH_MS + 200;
+    let wait = opens.saturating_sub(world.now);
+    (0..MEMBERS).for_each(|index| world.dies(index, wait + 30 + index as u64 * 11, 700));
+    (0..MEMBERS).for_each(|index| world.dies(index, wait + EPOCH_MS * (index as u64 + 1) + 40, 900));
+    world.until("ten epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 9)));
+    assert!(world.deaths >= 2 * MEMBERS as u64);
+    assert_eq!(world.incidents, [""; 0]);
+    for stream in STREAMS {
+        world.one_chain(stream);
+    }
+    // The journal has a record of its own for what was signed in each stream: sign-once holds for each by itself.
+    let key = |stream: u32, epoch: u64| {
+        [b"sign/".as_slice(), world.term.scope.instance(Kind::Report, stream, epoch).as_slice()].concat()
+    };
+    for process in &world.processes {
+        let signed = |stream| (0..10).filter(|epoch| process.disk.contains_key(&key(stream, *epoch))).count();
+        let by_stream = STREAMS.map(signed);
+        assert!(by_stream.iter().all(|count| *count >= 9), "{by_stream:?}");
+    }
+    assert!(world.notes.is_empty(), "{:?}", world.notes);
+}
+
+#[test]
+fn a_stream_that_stands_still_holds_up_no_other() {
+    let mut world = World::new();
+    world.until("an epoch of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 0)));
+    // Two of four see nothing of stream 1: it has no n−f observations.
+    world.blind = vec![(0, 1), (2, 1)];
+    let since = world.last_certified(1);
+    world.until("five more epochs of the others", |w| [0, 7].iter().all(|stream| w.all_certified(*stream, 5)));
+    assert!(world.last_certified(1) <= since + 1, "stream 1 stands still");
+    let late = world.latest_opening(5);
+    assert!(world.now <= late + EPOCH_MS, "the others are on time");
+    let status = world.processes[1].seats[&TERM].status(world.now);
+    assert_eq!(status.slowest().map(|(stream, _)| stream), Some(1), "{status:?}");
+    // What stood still goes on where it stood.
+    world.blind.clear();
+    world.restart_all();
+    world.until("stream 1 has caught up", |w| w.all_certified(1, 6));
+    world.one_chain(1);
+    assert_eq!(world.incidents, [""; 0]);
+}
+
+#[test]
+fn a_stream_nobody_serves_is_counted_and_a_flood_on_one_starves_no_other() {
+    let mut world = World::new();
+    world.until("an epoch of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 0)));
+    let scope = world.term.scope;
+    let vote = |stream: u32, epoch: u64, view: u32| {
+        let instance = InstanceId::new(Kind::Report, stream, epoch);
+        let value = alloy_primitives::B256::with_last_byte(view as u8);
+        let statement = Statement::sign(&scope, &member_key(3), 3, instance, Phase::Prepare, view, value);
+        Message::Vote(statement).encode()
+    };
+    // Signed by the flooder itself, about epochs that are not reached: whatever can be kept of them is.
+    let next = world.last_certified(7) + 1;
+    let flood: Vec<Vec<u8>> = (1..400).flat_map(|view| [vote(7, next + 1, view), vote(7, next + 2, view)]).collect();
+    let strange: Vec<Vec<u8>> = (1..200).map(|view| vote(99, next, view)).collect();
+    let before = world.processes[0].seats[&TERM].status(world.now).unserved;
+    for index in 0..3 {
+        flood.iter().chain(&strange).for_each(|bytes| world.hand_over(index, 3, bytes.clone()));
+    }
+    let status = world.processes[0].seats[&TERM].status(world.now);
+    assert_eq!(status.unserved - before, strange.len() as u64, "each one is counted");
+    assert!(!status.streams.contains_key(&99));
+    world.until("four more epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 5)));
+    assert!(world.now <= world.latest_opening(5) + EPOCH_MS, "all of them on time");
+    assert_eq!(world.incidents, [""; 0]);
+}

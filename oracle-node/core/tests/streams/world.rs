@@ -1,0 +1,247 @@
+//! Four oracles, their disks and a chain that posts: small delays, no loss; deaths and blindness are said outright.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::B256;
+use oracle_core::effect::{Effect, Input, Record, Transmission};
+use oracle_core::report::header_digest;
+use oracle_core::term::Term;
+use oracle_core::typed::Header;
+use oracle_core::wire::{Message, Statement};
+
+use crate::given::{EPOCH_MS, STREAMS, buckets, snapshot, term};
+use crate::process::Process;
+
+pub(crate) const MEMBERS: usize = 4;
+pub(crate) const TERM: u64 = 1;
+
+enum Event {
+    /// To a process, in one of its lives.
+    Input(usize, u64, Input),
+    Wake(usize),
+    NewEpoch(u64),
+    Die(usize, u64),
+    Revive(usize),
+}
+
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) term: Term,
+    pub(crate) processes: Vec<Process>,
+    queue: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    pub(crate) genesis: Option<u64>,
+    /// (process, stream): its questions for buckets are not answered.
+    pub(crate) blind: Vec<(usize, u32)>,
+    /// (stream, epoch) → header, and who holds it certified.
+    certified: BTreeMap<(u32, u64), (Header, BTreeSet<usize>)>,
+    /// (process, instance, phase, view) → what was said.
+    audible: BTreeMap<(usize, Vec<u8>), B256>,
+    pub(crate) deaths: u64,
+    pub(crate) notes: BTreeMap<&'static str, Vec<String>>,
+    pub(crate) incidents: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let everybody: Vec<usize> = (0..MEMBERS).collect();
+        let mut world = Self {
+            now: 1_700_000_000_000,
+            term: term(TERM, &everybody),
+            processes: everybody.iter().map(|_| Process::default()).collect(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            genesis: None,
+            blind: Vec::new(),
+            certified: BTreeMap::new(),
+            audible: BTreeMap::new(),
+            deaths: 0,
+            notes: BTreeMap::new(),
+            incidents: Vec::new(),
+        };
+        everybody.into_iter().for_each(|index| world.after(1, Event::Revive(index)));
+        world
+    }
+
+    fn after(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((self.now + delay, self.sequence), event);
+    }
+
+    /// kill -9 after a while, and a new life some time later.
+    pub(crate) fn dies(&mut self, index: usize, after: u64, for_ms: u64) {
+        self.after(after, Event::Die(index, for_ms));
+    }
+
+    /// Ends every process now and starts them again from their disks.
+    pub(crate) fn restart_all(&mut self) {
+        (0..MEMBERS).for_each(|index| self.dies(index, 1 + index as u64 * 5, 50));
+    }
+
+    /// Runs until something holds; fails after two minutes of the world's time.
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let end = self.now + 120_000;
+        while !holds(self) {
+            let Some(((at, _), event)) = self.queue.pop_first().filter(|((at, _), _)| *at <= end) else {
+                let held: Vec<_> = self.certified.iter().map(|(key, (_, by))| (key, by.len())).collect();
+                panic!("never {what}: certified {held:?}, notes {:?}, {:?}", self.notes, self.incidents);
+            };
+            self.now = at;
+            match event {
+                Event::Input(to, life, input) if self.processes[to].life == life => self.step(to, input),
+                Event::Input(..) => {}
+                Event::Wake(index) => {
+                    self.processes[index].wakes_at.clear();
+                    self.step(index, Input::Tick);
+                }
+                Event::NewEpoch(epoch) => {
+                    self.tell_all(&Input::Snapshot { epoch, snapshot: snapshot(epoch) });
+                    self.after(EPOCH_MS, Event::NewEpoch(epoch + 1));
+                }
+                Event::Die(index, for_ms) => {
+                    self.processes[index].die();
+                    self.deaths += 1;
+                    self.after(for_ms, Event::Revive(index));
+                }
+                Event::Revive(index) => self.revive(index),
+            }
+        }
+    }
+
+    fn revive(&mut self, index: usize) {
+        self.processes[index].up = true;
+        self.processes[index].seat(index, &self.term, self.now);
+        for (_, input) in self.processes[index].told.clone() {
+            self.step(index, input);
+        }
+        self.step(index, Input::Tick);
+    }
+
+    /// The chain's word, now and after every restart.
+    fn tell_all(&mut self, input: &Input) {
+        for index in 0..MEMBERS {
+            self.processes[index].told.push((TERM, input.clone()));
+            self.step(index, input.clone());
+        }
+    }
+
+    /// A message right out of a member's hands.
+    pub(crate) fn hand_over(&mut self, to: usize, from: u32, bytes: Vec<u8>) {
+        self.step(to, Input::Message { from, bytes });
+    }
+
+    fn step(&mut self, index: usize, input: Input) {
+        let now = self.now;
+        let Some(oracle) = self.processes[index].seats.get_mut(&TERM) else { return };
+        let effects = oracle.step(now, input);
+        let wakeup = oracle.next_wakeup();
+        effects.into_iter().for_each(|effect| self.carry_out(index, effect));
+        let known = self.processes[index].wakes_at.get(&TERM).copied().unwrap_or(u64::MAX);
+        if let Some(at) = wakeup.filter(|at| *at < known) {
+            self.processes[index].wakes_at.insert(TERM, at);
+            self.after(at.saturating_sub(now).max(1), Event::Wake(index));
+        }
+    }
+
+    fn send(&mut self, to: usize, input: Input) {
+        let (delay, life) = (5 + self.sequence % 4 * 10, self.processes[to].life);
+        self.after(delay, Event::Input(to, life, input));
+    }
+
+    fn carry_out(&mut self, from: usize, effect: Effect) {
+        let me = from as u32;
+        match effect {
+            Effect::Persist(Record { key, value }) => drop(self.processes[from].disk.insert(key, value)),
+            Effect::Erase(keys) => keys.iter().for_each(|key| drop(self.processes[from].disk.remove(key))),
+            Effect::Broadcast(bytes) => {
+                self.listen(from, &bytes);
+                for to in (0..MEMBERS).filter(|to| *to != from) {
+                    self.send(to, Input::Message { from: me, bytes: bytes.clone() });
+                }
+            }
+            Effect::Direct { to, bytes } => self.send(to as usize, Input::Direct { from: me, bytes }),
+            Effect::Fetch { ids, .. } => {
+                let shelves = || self.processes.iter().flat_map(|process| process.shelf.values());
+                let found = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
+                self.send(from, Input::Content(found));
+            }
+            Effect::Observe { stream, epoch, .. } => {
+                if !self.blind.contains(&(from, stream)) {
+                    let (buckets, receipts_root) = (buckets(from, epoch + u64::from(stream)), [from as u8; 32]);
+                    self.send(from, Input::Observed { stream, epoch, buckets, receipts_root });
+                }
+            }
+            Effect::Serve(contents) => {
+                self.processes[from].shelf.extend(contents.into_iter().map(|content| (content.id, content)));
+            }
+            Effect::Certified(report) => self.note_certified(from, &report.header),
+            Effect::Beacon { .. } => {}
+            Effect::Transmit { what, .. } => self.transmit(what),
+            Effect::Note { code, text } => self.notes.entry(code).or_default().push(format!("{from}: {text}")),
+        }
+    }
+
+    fn transmit(&mut self, what: Transmission) {
+        match what {
+            Transmission::Activate { .. } if self.genesis.is_none() => {
+                let genesis_ms = self.now + 2_000;
+                self.genesis = Some(genesis_ms);
+                self.tell_all(&Input::Activated { genesis_ms });
+                self.after(2_000, Event::NewEpoch(0));
+            }
+            Transmission::Report { header, .. } => {
+                self.tell_all(&Input::Posted { stream: header.stream, epoch: header.epoch });
+            }
+            _ => {}
+        }
+    }
+
+    fn note_certified(&mut self, from: usize, header: &Header) {
+        let key = (header.stream, header.epoch);
+        let (first, by) = self.certified.entry(key).or_insert_with(|| (header.clone(), BTreeSet::new()));
+        by.insert(from);
+        if first != header {
+            self.incidents.push(format!("two certified reports of {key:?}"));
+        }
+    }
+
+    /// Nobody may ever be heard saying two things about one instance, across crashes too.
+    fn listen(&mut self, from: usize, bytes: &[u8]) {
+        let statement: Statement = match Message::decode(bytes) {
+            Ok(Message::Observation(statement, _) | Message::Vote(statement)) => statement,
+            Ok(Message::Proposal(proposal)) => proposal.statement,
+            Ok(Message::RoundChange(change)) => change.statement,
+            Ok(Message::Partial(partial)) => partial.statement,
+            _ => return,
+        };
+        let step = oracle_core::wire::encode(&(statement.instance, statement.phase, statement.view));
+        if *self.audible.entry((from, step)).or_insert(statement.value()) != statement.value() {
+            self.incidents.push(format!("process {from} signed twice: {:?}", statement.instance));
+        }
+    }
+
+    /// Whether everybody holds the certificates of all epochs of a stream up to this one.
+    pub(crate) fn all_certified(&self, stream: u32, last: u64) -> bool {
+        (0..=last).all(|epoch| self.certified.get(&(stream, epoch)).is_some_and(|(_, by)| by.len() == MEMBERS))
+    }
+
+    /// The last epoch of a stream that anybody holds certified.
+    pub(crate) fn last_certified(&self, stream: u32) -> u64 {
+        self.certified.range((stream, 0)..=(stream, u64::MAX)).last().map_or(0, |((_, epoch), _)| *epoch)
+    }
+
+    /// When an epoch is observed.
+    pub(crate) fn latest_opening(&self, epoch: u64) -> u64 {
+        self.genesis.expect("active") + (epoch + 1) * EPOCH_MS + 200
+    }
+
+    /// Every header of a stream is built on the one before it, and names its stream.
+    pub(crate) fn one_chain(&self, stream: u32) {
+        assert!(STREAMS.contains(&stream));
+        let mut previous = B256::ZERO;
+        for ((_, epoch), (header, _)) in self.certified.range((stream, 0)..=(stream, u64::MAX)) {
+            assert_eq!((header.stream, header.previousHeader), (stream, previous), "epoch {epoch}");
+            previous = header_digest(&self.term, header);
+        }
+    }
+}
