@@ -5,7 +5,7 @@
 #   slither    clean above low; every exception stands with its reason where it is, as a comment in src/
 #   halmos     test/symbolic: the accounting, proven for all inputs
 #   coverage   lines and branches of src/ without mocks, at least 95 %
-#   mutate     at most 150 mutants of the contracts that hold money (MUTANTS="first count" takes a part); survivors: MUTANTS.md
+#   mutate     at most 150 mutants of the contracts that hold money (MUTANTS="first count" or "44,60" takes a part); survivors: MUTANTS.md
 set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD
@@ -59,7 +59,7 @@ run_halmos() {
 # Without the optimizer the compiler runs out of stack, hence --ir-minimum; the gas bars are not for that build.
 run_coverage() {
   copy_of coverage
-  FOUNDRY_INVARIANT_RUNS=16 timeout 600 forge coverage --ir-minimum --report lcov --report-file lcov.info \
+  FOUNDRY_INVARIANT_RUNS=16 timeout 1500 forge coverage --ir-minimum --report lcov --report-file lcov.info \
     --no-match-coverage '(test|mocks)/' --no-match-contract Gas > coverage.log 2>&1 ||
     { tail -30 coverage.log; return 1; }
   node check/coverage.mjs lcov.info

@@ -9,10 +9,13 @@ const FLOOR = 114_275; // precompiles alone: two maps, an addition, a pairing of
 // Figures above these fail. A call without a bar has none.
 const BARS = {
   "BLS check, execution": Math.floor(1.1 * FLOOR),
-  "post, ring full": 190_000,
+  "post on a prepared stream, dearest of 66": 190_000,
+  "post on an unprepared stream, ring full": 190_000,
   "claim, 1 leaf of 1,024, pay only": 60_000,
+  "slash, first fault that a reporter brings": 75_000,
+  "slash, later ones": 75_000,
 };
-const ORDER = ["BLS", "post", "claim", "claimBatch", "collect", "withdraw", "close", "open", "slash"];
+const ORDER = ["BLS", "prepare", "post", "claim", "claimBatch", "collect", "withdraw", "close", "open", "slash"];
 
 const number = (value) => Number(value).toLocaleString("en-US");
 const table = (head, rows) =>
@@ -60,7 +63,7 @@ const text = [
   "emits an event.", "",
   certificates(), "",
   "Of what a post and a claim are made:", "",
-  parts("post", "post, ring full"), "",
+  parts("post", "post on an unprepared stream, ring full"), "",
   parts("claim", "claim, pay only"), "",
   "What each field of the signed types costs in a call that carries it (calldata of a plausible value, copying, hashing):", "",
   `Header: ${fields("header")}.`, "",

@@ -2,7 +2,8 @@
 // Mutation test of the money: changes one thing at a time in the contracts that count it, in a copy of this folder, and asks
 // whether a test fails. All mutants are compiled at once, each behind a switch (block.coinbase, which nothing else reads), so
 // that one costs only its tests. A mutant that no test kills is printed in full; MUTANTS.md explains those that may live.
-// Deterministic: the same sources give the same list. Usage: mutate.mjs COPY [first [count]] (COPY is overwritten).
+// Deterministic: the same sources give the same list. Usage: mutate.mjs COPY [first [count]] (COPY is overwritten), or
+// mutate.mjs COPY 44,60 for those numbers only.
 import {spawnSync} from "node:child_process";
 import {cpSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
@@ -24,11 +25,12 @@ const RULES = [
 // A booking: left out altogether.
 const BOOKING = /^(claimable|fees|rewards|owed|perMember|taken|l\.booked\w+|_book\(|_finish\(|_release\(|_pull\()[^;]*;$/;
 // The files that count money, and the tests that look at each: the quick ones, then the random ones.
-const LEASES = ["LeaseRulesTest|LeaseLifecycleTest|LeaseTokensTest|RefusalsTest|LeaseExitTest|LeaseEdgesTest|ServiceLevelTest", "LeaseInvariantTest"];
+const LEASES = ["LeaseRulesTest|LeaseLifecycleTest|LeaseTokensTest|RefusalsTest|LeaseExitTest|LeaseEdgesTest|LeaseAttacksTest|ServiceLevelTest", "LeaseInvariantTest"];
 const FILES = {
   "src/libraries/LeaseMath.sol": LEASES,
   "src/LeaseLedger.sol": LEASES,
   "src/LeaseEscrow.sol": LEASES,
+  "src/LeaseOffers.sol": LEASES,
   "src/CommitteeFees.sol": ["CommitteeFeesTest"],
   "src/OperatorStake.sol": ["OperatorStakeTest|StakeEdgesTest|JailTest"],
 };
@@ -199,7 +201,8 @@ for (const tests of new Set(Object.values(FILES).flat())) {
   if (clean.status !== 0) throw new Error(`tests fail without a mutation:\n${clean.output}`);
 }
 const tally = {killed: 0, lived: 0, "timed out": 0, stillborn: stillborn.size};
-const range = chosen.slice(Number(first), Number(first) + Number(count));
+const named = first.includes(",") ? first.split(",").map(Number) : null;
+const range = named ? chosen.filter(({number}) => named.includes(number)) : chosen.slice(Number(first), Number(first) + Number(count));
 for (const mutant of range.filter(({number}) => !stillborn.has(number))) {
   const end = verdict(mutant);
   tally[end] += 1;

@@ -87,6 +87,9 @@ contract Deploy is PlanReader, Book {
                 p.treasuries[i] = address(new CommitteeFees(CommitteeRegistry(d.registry), committee));
             }
             escrow.setCommittee(committee, p.treasuries[i], uint16(p.feeBps[i]));
+            for (uint32 stream = 0; stream < p.streams[i]; ++stream) {
+                ReportHub(d.hub).prepare(committee, stream);
+            }
         }
     }
 

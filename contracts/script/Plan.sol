@@ -25,6 +25,7 @@ struct Plan {
     uint256[] committees;
     address[] treasuries;
     uint256[] feeBps;
+    uint256[] streams;
 }
 
 /// @title Reads a plan
@@ -55,6 +56,7 @@ abstract contract PlanReader is Scripted {
         p.committees = _uints(toml, ".leases.committees", type(uint64).max);
         p.treasuries = _addresses(toml, ".leases.treasuries");
         p.feeBps = _uints(toml, ".leases.fee_bps", 2_000);
+        p.streams = _uints(toml, ".leases.streams", 64);
         _check(p);
     }
 
@@ -78,6 +80,9 @@ abstract contract PlanReader is Scripted {
         if (p.tokens.length != p.minFees.length) revert BadConfig(".leases.min_fees", "needs one entry per token");
         if (p.committees.length != p.treasuries.length || p.committees.length != p.feeBps.length) {
             revert BadConfig(".leases.committees", "treasuries and fee_bps need one entry per committee");
+        }
+        if (p.committees.length != p.streams.length) {
+            revert BadConfig(".leases.streams", "needs one entry per committee");
         }
         for (uint256 i = 0; i < p.tokens.length; ++i) {
             if (p.tokens[i].code.length == 0) {

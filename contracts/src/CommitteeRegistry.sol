@@ -40,6 +40,8 @@ contract CommitteeRegistry is CommitteeKeys, Ownable2Step {
     uint256 public constant MIN_MEMBERS = 4;
     /// @notice Most members of a term: the participation bitmap's width.
     uint256 public constant MAX_MEMBERS = 256;
+    /// @notice Epochs after a term's end in which its last reports may still be posted: as many as a hub keeps.
+    uint256 public constant OVERLAP = 64;
 
     /// @notice Seconds by which snapshots lag behind an epoch's start; a rotation needs more than twice that notice.
     uint64 public immutable snapshotLag;
@@ -228,6 +230,10 @@ contract CommitteeRegistry is CommitteeKeys, Ownable2Step {
         if (header.configDigest != t.configDigest) revert WrongConfig(header.configDigest, t.configDigest);
         Committee storage c = _committees[header.committee];
         (uint256 genesis, uint256 length) = (c.genesis, c.epochSeconds);
+        // Long after the hand-over the old key is nobody's: whoever has it by then must not report in the old term's name.
+        if (block.timestamp >= genesis + (uint256(untilEpoch) + OVERLAP) * length) {
+            revert TermEnded(header.committee, header.term);
+        }
         uint256 start = genesis + header.epoch * length;
         if (header.periodStart != start || header.periodEnd != start + length) revert WrongPeriod();
         digest = _hashTypedDataV4(Typed.hash(header));

@@ -58,8 +58,6 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
     mapping(address lessor => mapping(uint64 nonce => bool)) public nonceUsed;
     /// @notice Open leases of a stream.
     mapping(uint64 committee => mapping(uint32 stream => uint256)) public streamLeases;
-    /// @notice The lease that last locked a device.
-    mapping(uint256 tokenId => uint64 lease) public leaseOf;
 
     /// @param owner_ Governance: token list, committees' fees, pause.
     /// @param oracleTimeout_ Seconds without a final leaf (or any report) after which a lease ends unproven. Longer
@@ -147,7 +145,7 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         if (msg.sender != l.lessee && msg.sender != l.lessor) revert NotParty(msg.sender);
         emit LeaseCancelled(lease, msg.sender);
         _bookCancelled(lease, l, msg.sender == l.lessee);
-        _release(lease, l);
+        _release(l);
     }
 
     /// @inheritdoc ILeaseEscrow
@@ -187,7 +185,6 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
 
         lease = ++leaseCount;
         uint40 start = _write(lease, offer, deposit);
-        leaseOf[offer.tokenId] = lease;
         _pull(offer.token, msg.sender, deposit);
         if (offer.bond != 0) _pull(offer.token, offer.lessor, offer.bond);
         devices.setUser(offer.tokenId, msg.sender, offer.end);
@@ -262,9 +259,10 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         emit OfferNonceUsed(lessor, nonce);
     }
 
-    /// @dev Frees the place in the stream, and the device unless a later lease has it.
-    function _release(uint64 lease, Lease storage l) internal override {
+    /// @dev Frees the place in the stream, and the device. After the end the right is gone by itself, and the device may be
+    /// a later lease's or lent out by its owner.
+    function _release(Lease storage l) internal override {
         --streamLeases[l.terms.committee][l.terms.stream];
-        if (leaseOf[l.tokenId] == lease) devices.setUser(l.tokenId, address(0), 0);
+        if (block.timestamp < l.terms.end) devices.setUser(l.tokenId, address(0), 0);
     }
 }

@@ -150,8 +150,9 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         if (given == 0) revert NoNotice();
         uint256 leavesAt = given + oracleTimeout;
         _settleFinal(lease, l, msg.sender == l.lessee ? given : leavesAt, epoch, leaf, proof);
+        _requireNewest(l.terms, epoch);
         _creditLevel(lease, l, leaf);
-        _finish(lease, l, l.terms.end - leavesAt);
+        _finish(lease, l, _unserved(l.terms, leavesAt));
     }
 
     /// @inheritdoc ILeaseEscrow
@@ -298,6 +299,12 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         return (Skip.None, pay);
     }
 
+    /// @dev Seconds that the lessor leaves unserved: what comes after the notice and after the last seconds judged. None when
+    /// the funds are used up: a lessor who is no longer paid may go.
+    function _unserved(Terms memory t, uint256 leavesAt) private pure returns (uint256) {
+        return t.paid == t.deposited ? 0 : t.end - Math.max(leavesAt, t.through);
+    }
+
     /// @dev All that is owed and funded so far; never less than what was paid.
     function _owed(uint64 lease, Terms memory t, uint256 units, uint256 elapsed) private returns (uint256) {
         uint256 owed = LeaseMath.owed(units, elapsed, t.pricePerUnit, t.maxUnitsPerSecond);
@@ -363,7 +370,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
             emit PenaltyPaid(lease, penalty);
         }
         _end(lease, l, refund, bondReturned, missing);
-        _release(lease, l);
+        _release(l);
     }
 
     /// @dev Before the start nothing is proven; who goes back pays the minimum fee, the lessor out of the bond.
@@ -387,7 +394,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         if (l.terms.state != State.Open) revert NotOpen(lease);
     }
 
-    function _release(uint64 lease, Lease storage l) internal virtual;
+    function _release(Lease storage l) internal virtual;
 
     /// @dev Credit by counted seconds; what was booked is more once a service level was credited.
     function _credit(Lease storage l) private view returns (uint256) {

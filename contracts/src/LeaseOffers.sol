@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
@@ -81,7 +82,11 @@ contract LeaseOffers {
         (, uint16 feeBp) = escrow.committees(offer.committee);
         if (offer.minFee < minFee || offer.feeBp < feeBp) revert ILeaseEscrow.FeeTooLow();
         if (offer.feeBp > LeaseMath.MAX_FEE_BP) revert ILeaseEscrow.BadOffer();
-        if (deposit == 0 || deposit < offer.minFee) revert ILeaseEscrow.DepositTooLow(deposit, offer.minFee);
+        // Until the start the lessor may cancel, and pays the minimum fee out of the bond.
+        if (offer.start > block.timestamp && offer.bond < offer.minFee) revert ILeaseEscrow.BadOffer();
+        // A lessee puts in at least what the lessor does: nobody without money opens a lease to live off the bond.
+        uint256 least = Math.max(1, Math.max(offer.minFee, offer.bond));
+        if (deposit < least) revert ILeaseEscrow.DepositTooLow(deposit, least);
     }
 
     function _checkDevice(Offer calldata offer) private view {

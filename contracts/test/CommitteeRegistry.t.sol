@@ -8,6 +8,7 @@ import {IStakeSource} from "../src/interfaces/IStakeSource.sol";
 import {NewKey, Rotation} from "../src/Types.sol";
 import {Typed} from "../src/libraries/Typed.sol";
 import {BlsSigner} from "./support/BlsSigner.sol";
+import {Vm} from "./support/Vm.sol";
 import {World} from "./support/World.sol";
 
 contract NoStake is IStakeSource {
@@ -183,8 +184,25 @@ contract CommitteeRegistryTest is World {
         vm.prank(GUARDIAN);
         vm.expectPartialRevert(Ownable.OwnableUnauthorizedAccount.selector);
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
-        registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);
+        vm.expectEmit(true, true, true, true, address(registry));
+        emit ICommitteeRegistry.TermRotated(COMMITTEE, 2, 10, keccak256("base"));
+        vm.expectEmit(true, true, true, true, address(registry));
+        emit ICommitteeRegistry.RotatedByGovernance(COMMITTEE, 2);
+        registry.rotateByGovernance(COMMITTEE, 2, 10, keccak256("base"), k);
         eq(registry.activeTerm(COMMITTEE), 2, "active");
+    }
+
+    /// @notice Only governance's own path says RotatedByGovernance: devices cannot follow that one by themselves.
+    function test_rule10_rotate_byTheOldKeyIsNotGovernances() public {
+        (Rotation memory r, NewKey memory k) = _rotation(10);
+        bytes memory certificate = _signRotation(r, SECRET);
+        vm.recordLogs();
+        registry.rotate(r, certificate, k);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        eq(logs.length, 2, "activated and rotated");
+        for (uint256 i = 0; i < logs.length; ++i) {
+            yes(logs[i].topics[0] != ICommitteeRegistry.RotatedByGovernance.selector, "not by governance");
+        }
     }
 
     /// @notice An old key cannot call an older term back, nor the same one again.

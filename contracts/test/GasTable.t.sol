@@ -45,20 +45,36 @@ contract GasTableTest is LeaseWorld {
         Header memory h = _sample(0);
         bytes memory certificate = _certify(h, SECRET);
         hub.post(h, certificate);
-        _call("post, first of a stream");
+        _call("post on an unprepared stream, first");
         for (epoch = 1; epoch < 64; ++epoch) {
             h = _sample(epoch);
             certificate = _certify(h, SECRET);
             hub.post(h, certificate);
-            if (epoch == 1) _call("post, while the ring fills");
+            if (epoch == 1) _call("post on an unprepared stream, while the ring fills");
         }
         vm.warp(block.timestamp + WINDOW);
         h = _sample(64);
         certificate = _certify(h, SECRET);
         hub.post(h, certificate);
         uint256 whole = vm.lastCallGas().gasTotalUsed;
-        _note("calls", "post, ring full", whole);
+        _note("calls", "post on an unprepared stream, ring full", whole);
         _postParts(h, certificate, whole);
+    }
+
+    /// @notice What the deploy script does for its streams, and what every post costs from then on: the dearest of 66.
+    /// forge-config: default.isolate = true
+    function test_table_postPrepared() public {
+        hub.prepare(COMMITTEE, STREAM);
+        _call("prepare a stream, once");
+        uint256 worst = 0;
+        for (epoch = 0; epoch < 66; ++epoch) {
+            Header memory h = _sample(epoch);
+            bytes memory certificate = _certify(h, SECRET);
+            hub.post(h, certificate);
+            uint256 used = vm.lastCallGas().gasTotalUsed;
+            worst = used > worst ? used : worst;
+        }
+        _note("calls", "post on a prepared stream, dearest of 66", worst);
     }
 
     /// @dev Intrinsic and calldata follow from the bytes; the check and the registry's part are measured; the hub's own is

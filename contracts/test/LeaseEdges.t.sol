@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {ILeaseEscrow} from "../src/interfaces/ILeaseEscrow.sol";
+import {ILeaseEscrow, Offer} from "../src/interfaces/ILeaseEscrow.sol";
 import {Leaf} from "../src/Types.sol";
 import {LeaseWorld} from "./support/LeaseWorld.sol";
 import {Vm} from "./support/Vm.sol";
@@ -55,14 +55,36 @@ contract LeaseEdgesTest is LeaseWorld {
 
     /// @notice Funds that just suffice are not exhausted.
     function test_funds_thatJustSufficeAreNotExhausted() public {
-        uint64 lease = _open(_offer(), 60 * PRICE);
+        Offer memory o = _offer();
+        o.bond = 60 * PRICE;
+        uint64 lease = _open(o, 60 * PRICE);
         uint64 start = escrow.leaseInfo(lease).start;
         vm.recordLogs();
         _claim(lease, 60, start + 60, 0);
         yes(!_said(ILeaseEscrow.FundsExhausted.selector), "just enough");
-        vm.recordLogs();
-        _claim(lease, 61, start + 120, 0);
-        yes(_said(ILeaseEscrow.FundsExhausted.selector), "one unit too many");
+        Leaf memory leaf = _leaf(lease, 62, start + 120);
+        uint64 epoch = _report(leaf);
+        vm.expectEmit(true, true, true, true, address(escrow));
+        emit ILeaseEscrow.FundsExhausted(lease, 2 * PRICE);
+        escrow.claim(lease, epoch, leaf, none);
+    }
+
+    /// @notice A lease that proved something, but less than the minimum fee: the fee takes all of it, and the rest of the fee
+    /// comes out of the refund.
+    function test_minimumFee_ofANearlyIdleLease() public {
+        uint64 lease = _open();
+        _close(lease, 2, 0);
+        eq(escrow.fees(address(dollar), COMMITTEE), MIN_FEE, "fee");
+        eq(_claimable(PAYEE), 0, "payee");
+        eq(_claimable(LESSEE), DEPOSIT - MIN_FEE, "refund");
+        _allPaidOut();
+    }
+
+    /// @notice An offer with exactly the committee's part is taken.
+    function test_open_exactlyTheCommitteesFee() public {
+        escrow.setCommittee(COMMITTEE, TREASURY, FEE_BP);
+        escrow.setToken(address(dollar), true, MIN_FEE);
+        _open();
     }
 
     function _tiers(uint256 count) private pure returns (ILeaseEscrow.Tier[] memory tiers) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {ILeaseEscrow} from "../src/interfaces/ILeaseEscrow.sol";
+import {ILeaseEscrow, Offer} from "../src/interfaces/ILeaseEscrow.sol";
 import {Leaf} from "../src/Types.sol";
 import {Vm} from "./support/Vm.sol";
 import {LeaseWorld} from "./support/LeaseWorld.sol";
@@ -47,7 +47,9 @@ contract LeaseRulesTest is LeaseWorld {
 
     function _openPoor(uint96 deposit) private returns (uint64) {
         vm.warp(start + 600);
-        return _open(_offer(), deposit);
+        Offer memory o = _offer();
+        o.bond = 0;
+        return _open(o, deposit);
     }
 
     function test_rule02_noTopUpAfterClose() public {

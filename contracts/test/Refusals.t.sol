@@ -131,10 +131,10 @@ contract RefusalsTest is LeaseWorld {
         o.start = o.end - 1;
         _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.BadOffer.selector));
         o = _offer();
-        o.minFee = 0;
+        (o.minFee, o.bond) = (0, 0);
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
-        vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.DepositTooLow.selector, 0, 0));
+        vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.DepositTooLow.selector, 0, 1));
         escrow.open(o, signature, 0);
     }
 

@@ -152,6 +152,22 @@ contract ReportHubTest is World {
         hub.post(h, certificate);
     }
 
+    /// @notice Rule 10: the overlap is bounded. Whoever gets hold of an old key long after the hand-over could otherwise
+    /// report, for a past epoch of a stream that nobody has posted to since, counters of leases that opened yesterday.
+    function test_rule10_overlapIsBounded() public {
+        _rotate(3);
+        Header memory h = _header(2, ROOT);
+        bytes memory certificate = _certify(h, SECRET);
+        vm.warp(registry.startOf(COMMITTEE, 3 + 64));
+        vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.TermEnded.selector, 1, 1));
+        hub.post(h, certificate);
+        vm.warp(block.timestamp - 1);
+        hub.post(h, certificate);
+        vm.warp(registry.startOf(COMMITTEE, 10_000));
+        _postTerm2(4, 0);
+        eq(hub.root(COMMITTEE, STREAM, 4), ROOT, "the term in force may be as late as it likes");
+    }
+
     /// @notice Rule 7: only inside the window, only by the guardian; later roots fall with it.
     function test_rule07_disputeWindow() public {
         _post(0, ROOT);

@@ -53,6 +53,36 @@ contract StakeEdgesTest is World {
         stake.withdrawRewards(address(this));
     }
 
+    /// @notice What the bond cannot pay comes from what is leaving, and no more than that.
+    function test_slash_takesOnlyTheRestFromWhatIsLeaving() public {
+        _bond(2_000);
+        vm.prank(_member(0));
+        stake.unbond(1_000);
+        for (uint32 i = 0; i < 3; ++i) {
+            (MemberStatement memory a, MemberStatement memory b) = _pair(i);
+            eq(stake.slash(COMMITTEE, TERM, a, _signed(a), b, _signed(b)), 400, "each time the same");
+        }
+        (uint256 leaving,) = stake.unbonding(_member(0));
+        eq(stake.stakeOf(_member(0)), 0, "bond");
+        eq(leaving, 800, "leaving");
+    }
+
+    /// @notice After a fork of the chain the statements of the new chain count, the old chain's do not.
+    function test_slash_domainOfAForkedChain() public {
+        _bond(1_000);
+        (MemberStatement memory a, MemberStatement memory b) = _pair(1);
+        (bytes memory oldA, bytes memory oldB) = (_signed(a), _signed(b));
+        vm.chainId(4_242);
+        vm.expectRevert(IOperatorStake.SignersDiffer.selector);
+        stake.slash(COMMITTEE, TERM, a, oldA, b, oldB);
+        eq(stake.slash(COMMITTEE, TERM, a, _signed(a), b, _signed(b)), 400, "of this chain");
+    }
+
+    function _pair(uint32 view_) private pure returns (MemberStatement memory a, MemberStatement memory b) {
+        a = MemberStatement(keccak256("i"), 3, view_, keccak256("x"));
+        b = MemberStatement(keccak256("i"), 3, view_, keccak256("y"));
+    }
+
     function test_settings_zeroIsRefused() public {
         stake.setInsurance(address(0x2));
         eq(stake.insurance(), address(0x2), "insurance");

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use oracle_core::effect::{Effect, Input};
 use oracle_core::oracle::Behaviour;
 use oracle_core::policy::Policy;
@@ -186,18 +186,7 @@ impl Node {
     fn assemble(parts: Parts, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
         let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller } =
             parts;
-        if Policy::hash(&document) != term.policy_hash {
-            bail!(
-                "{} has hash {}, but the term's policy is {}",
-                config.policy.display(),
-                Policy::hash(&document),
-                term.policy_hash
-            );
-        }
-        let address = keys.member.address();
-        let me = seats::place(&term, address).with_context(|| {
-            format!("{address} is no member of committee {} in term {}", config.committee, config.term)
-        })?;
+        let me = seats::admitted(&config, &document, &term, keys.member.address())?;
         let log = ReceiptLog::new(&keys.receipt, store.receipt_head()?);
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), term.scope.network(), log));
         let (network_sender, network) = mpsc::channel(QUEUE_MAX);

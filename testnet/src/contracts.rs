@@ -111,6 +111,7 @@ mod bindings {
             event ReportPosted(uint64 indexed committee, uint32 indexed stream, uint64 indexed epoch, bytes32 headerDigest,
                 bytes32 leavesRoot, bytes32 stateRoot, uint64 activeAt);
             function isActive(uint64 committee, uint32 stream, uint64 epoch) external view returns (bool);
+            function prepare(uint64 committee, uint32 stream) external;
         }
         #[derive(Debug)]
         interface DeviceRegistry {
@@ -218,11 +219,14 @@ pub async fn deploy(chain: &Chain, deployer: &Actor, artifacts: &Path, mint: &[(
     }
     let allow = LeaseEscrow::setTokenCall { token: set.dollar, allowed: true, minFee: U256::from(rules::MIN_FEE).to() };
     let fees = LeaseEscrow::setCommitteeCall { committee: rules::COMMITTEE, treasury: owner, feeBp: rules::FEE_BP };
+    let prepare = ReportHub::prepareCall { committee: rules::COMMITTEE, stream: rules::STREAM };
     let wiring = [
         (set.registry, CommitteeRegistry::setStakeCall { stake: set.stake }.abi_encode()),
         (set.devices, DeviceRegistry::setEscrowCall { escrow: set.escrow }.abi_encode()),
         (set.escrow, allow.abi_encode()),
         (set.escrow, fees.abi_encode()),
+        // Once, so that no post pays for a fresh slot: as script/Deploy.s.sol does.
+        (set.hub, prepare.abi_encode()),
     ];
     for (to, data) in wiring {
         sent.push(chain.send("wire the contracts", deployer, Some(to), data).await?);

@@ -17,6 +17,7 @@ alloy::sol! {
     function owner() external view returns (address);
     function setStake(address stake) external;
     function getMinDelay() external view returns (uint256);
+    function prepare(uint64 committee, uint32 stream) external;
 }
 
 fn contracts() -> PathBuf {
@@ -133,6 +134,10 @@ async fn the_chain_holds(chain: &Chain, deployer: &Actor, book: &AddressBook) {
             assert_eq!(chain.ask(one.address, &ownerCall {}).await.unwrap(), book.governance.timelock, "{name}");
         }
     }
+    // Stream 0 is prepared, as the example asks; another is not.
+    let hub = book.contracts.report_hub.address;
+    assert!(chain.ask(hub, &prepareCall { committee: 1, stream: 0 }).await.is_err(), "stream 0 is not prepared");
+    assert!(chain.ask(hub, &prepareCall { committee: 1, stream: 1 }).await.is_ok(), "stream 1 is prepared already");
     let delay = chain.ask(book.governance.timelock, &getMinDelayCall {}).await.unwrap();
     assert_eq!(delay.to::<u64>(), book.governance.delay_seconds);
     let seize = setStakeCall { stake: deployer.address() }.abi_encode();

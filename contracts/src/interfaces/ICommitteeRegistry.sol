@@ -159,7 +159,7 @@ interface ICommitteeRegistry {
         view;
 
     /// @notice Reverts unless the header is certified by the term in force in its epoch, with that term's config and
-    /// the epoch's period. Returns its digest.
+    /// the epoch's period, and the term did not end more than 64 epochs ago by the clock. Returns its digest.
     function verifyReport(Header calldata header, bytes calldata certificate) external view returns (bytes32 digest);
 
     /// @notice Root over the headers from which a term's reports descend; zero for a committee's first term.

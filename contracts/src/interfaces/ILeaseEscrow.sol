@@ -8,7 +8,8 @@ import {Leaf} from "../Types.sol";
 /// @param lessee Who may accept; zero = anyone.
 /// @param pricePerUnit Token base units per proven unit (for classes 1 and 2 a unit is one good second).
 /// @param maxUnitsPerSecond Bound on paid units per second of lease, whatever the committee signs.
-/// @param bond What the lessor puts up for service credits, in token base units.
+/// @param bond What the lessor puts up for service credits, in token base units; when the start lies ahead, at least
+/// `minFee`, which the lessor pays out of it for cancelling.
 /// @param feeBp Committee's part of the lessor's pay, in basis points.
 /// @param minFee Least fee of the whole lease, in token base units.
 /// @param start Unix seconds; an offer accepted later starts when it is accepted.
@@ -162,7 +163,8 @@ interface ILeaseEscrow is IReportConsumer {
     error NoTreasury(uint64 committee);
 
     /// @notice Accepts an offer as msg.sender: takes `deposit` from the caller and the bond from the lessor (both by
-    /// allowance), and gives the caller the use of the device until the end of the lease.
+    /// allowance), and gives the caller the use of the device until the end of the lease. The deposit is at least the bond:
+    /// a lessee whose funds are used up has paid as much as credit and penalty can ever give back.
     function open(Offer calldata offer, bytes calldata signature, uint96 deposit) external returns (uint64 lease);
 
     /// @notice The same with an ERC-2612 permit for the deposit; a permit used up by someone else does not matter as
@@ -193,7 +195,8 @@ interface ILeaseEscrow is IReportConsumer {
     /// @notice Closes a lease for which no final leaf came until end + oracleTimeout. Unproven is unpaid.
     function closeAfterTimeout(uint64 lease) external;
 
-    /// @notice Closes a lease whose stream has had no report for oracleTimeout. Unproven is unpaid; nobody is slashed.
+    /// @notice Closes a lease whose stream has had no report for oracleTimeout. Unproven is unpaid; nobody is slashed. What
+    /// is proven and not claimed by then is not paid either, here and in closeAfterTimeout: claim in time, anyone may.
     function closeStalled(uint64 lease) external;
 
     /// @notice The lessor announces that it will leave an open lease oracleTimeout seconds from now (from the start, when
@@ -201,8 +204,9 @@ interface ILeaseEscrow is IReportConsumer {
     function giveNotice(uint64 lease) external;
 
     /// @notice Ends a lease under notice with a proven leaf that covers the moment of leaving and grace: the end of the
-    /// notice, or for the lessee already its beginning. Everything proven by that leaf is paid; of the bond, the part of
-    /// the lease after the notice goes to the lessee as a penalty, rounded up. Anyone may call.
+    /// notice, or for the lessee already its beginning; no active report is newer. Everything proven by that leaf is paid;
+    /// of the bond, the part of the lease after the notice and after the last judged second goes to the lessee as a
+    /// penalty, rounded up; nothing when the lease's funds are used up. Anyone may call.
     function leaveLease(uint64 lease, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof) external;
 
     /// @notice The lessee ends a lease whose device has been silent: two proven leaves show at least oracleTimeout more

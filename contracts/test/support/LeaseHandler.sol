@@ -8,13 +8,15 @@ import {TurbulentWorld} from "./TurbulentWorld.sol";
 
 /// @notice Random but sensible users of the escrow, and a second, naive bookkeeping of what each lease should pay.
 contract LeaseHandler is TurbulentWorld {
-    /// @dev `level` is the service level's credit, `cancelled` that nothing was ever proven.
+    /// @dev `level` is the service level's credit, `cancelled` that nothing was ever proven, `forfeit` what the lessor lost of
+    /// the bond beside credit: the penalty of leaving, or the minimum fee of cancelling.
     struct Model {
         uint256 deposited;
         uint256 paid;
         uint256 creditSeconds;
         uint256 through;
         uint256 level;
+        uint256 forfeit;
         bool cancelled;
     }
 
@@ -75,7 +77,7 @@ contract LeaseHandler is TurbulentWorld {
         o.start += delay % 100;
         // Every other lease is long enough for a notice.
         o.end = o.start + (deposit % 2 == 0 ? LENGTH : LENGTH + 2 * TIMEOUT);
-        deposit = MIN_FEE + deposit % 6_000;
+        deposit = BOND + deposit % 6_000;
         if (_refusedByPause(abi.encodeCall(escrow.open, (o, _sign(o), deposit)))) return;
         uint64 lease = _open(o, deposit);
         touched = lease;
@@ -122,11 +124,16 @@ contract LeaseHandler is TurbulentWorld {
         escrow.close(touched, epoch, leaf, new bytes32[](0));
     }
 
-    /// @notice The lessor gives notice and the lessee goes at once.
+    /// @notice The lessor gives notice, and the lessee goes at once, or anyone ends the lease when the notice is over.
     function leaveEarly(uint64 seed, uint128 units, uint64 credit, uint64 bad) external books(seed) {
         ILeaseEscrow.LeaseInfo memory l = escrow.leaseInfo(touched);
         uint64 given = uint64(block.timestamp) > l.start ? uint64(block.timestamp) : l.start;
-        if (given + TIMEOUT < l.end) _leaveEarly(_last(units, credit, bad, given));
+        if (given + TIMEOUT >= l.end) return;
+        vm.prank(lessor);
+        escrow.giveNotice(touched);
+        bool atOnce = credit % 2 == 0;
+        _leaveEarly(_last(units, credit, bad, atOnce ? given : given + TIMEOUT + bad % 100), atOnce);
+        model[touched].forfeit = _penalty(l, given + TIMEOUT);
     }
 
     /// @notice Two reports show nothing but bad seconds between them, and the lessee goes.
@@ -162,7 +169,7 @@ contract LeaseHandler is TurbulentWorld {
         if (block.timestamp >= escrow.leaseInfo(touched).start) return;
         vm.prank(byLessee ? LESSEE : lessor);
         escrow.cancel(touched);
-        model[touched].cancelled = true;
+        (model[touched].cancelled, model[touched].forfeit) = (true, byLessee ? 0 : MIN_FEE);
         ++closings;
     }
 
@@ -232,7 +239,7 @@ contract LeaseHandler is TurbulentWorld {
     }
 
     /// @notice Credit by the model.
-    function modelCredit(uint64 lease) external view returns (uint256) {
+    function modelCredit(uint64 lease) public view returns (uint256) {
         uint256 credit = model[lease].creditSeconds * PRICE;
         if (credit < model[lease].level) credit = model[lease].level;
         return credit < BOND ? credit : BOND;
@@ -244,15 +251,23 @@ contract LeaseHandler is TurbulentWorld {
         return part > MIN_FEE ? part : MIN_FEE;
     }
 
-    function _leaveEarly(Leaf memory leaf) private {
-        vm.prank(lessor);
-        escrow.giveNotice(touched);
+    function _leaveEarly(Leaf memory leaf, bool byLessee) private {
         uint64 epoch = _finalEpoch(leaf.through);
         _postActive(epoch, _hashLeaf(leaf));
         _noteLast(leaf);
-        vm.prank(LESSEE);
+        if (byLessee) vm.prank(LESSEE);
         escrow.leaveLease(touched, epoch, leaf, new bytes32[](0));
         ++exits;
+    }
+
+    /// @dev The part of the lease that was neither served nor under notice, of the bond's rest, unless the money ran out.
+    function _penalty(ILeaseEscrow.LeaseInfo memory l, uint256 served) private view returns (uint256) {
+        Model storage m = model[touched];
+        if (m.paid >= m.deposited) return 0;
+        if (served < m.through) served = m.through;
+        uint256 parts = (BOND - modelCredit(touched)) * (l.end - served);
+        uint256 length = l.end - l.start;
+        return parts / length + (parts % length == 0 ? 0 : 1);
     }
 
     function _last(uint128 units, uint64 credit, uint64 bad, uint64 through) private view returns (Leaf memory leaf) {

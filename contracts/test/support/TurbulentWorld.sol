@@ -49,6 +49,11 @@ abstract contract TurbulentWorld is LeaseWorld {
     function _free(uint64 epoch) internal view override returns (uint64 free) {
         free = super._free(epoch);
         if (_frozen() && free < _resumeFrom) free = _resumeFrom;
+        (uint64 term,) = registry.keyFor(COMMITTEE, free);
+        uint256 until = registry.termInfo(COMMITTEE, term).untilEpoch;
+        uint256 now_ = (block.timestamp - registry.startOf(COMMITTEE, 0)) / EPOCH;
+        // A term that ended that long ago reports no more: its successor does, for a later epoch.
+        if (now_ >= until + registry.OVERLAP()) free = uint64(now_);
     }
 
     /// @dev An epoch far enough ahead to rotate at, after the last rotation's.

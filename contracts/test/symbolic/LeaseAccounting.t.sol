@@ -63,7 +63,7 @@ contract OneLease is LeaseLedger {
         return fees[TOKEN][COMMITTEE];
     }
 
-    function _release(uint64, Lease storage) internal override {}
+    function _release(Lease storage) internal override {}
 
     function open(Offer calldata, bytes calldata, uint96) external returns (uint64) {}
     function openWithPermit(Offer calldata, bytes calldata, uint96, uint256, uint8, bytes32, bytes32)

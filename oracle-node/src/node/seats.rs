@@ -297,8 +297,18 @@ impl Seats {
     }
 }
 
+/// The own index in the first term, which must have this node's policy and member key.
+pub(super) fn admitted(config: &Config, document: &[u8], term: &Term, address: Address) -> anyhow::Result<u32> {
+    let hash = Policy::hash(document);
+    if hash != term.policy_hash {
+        bail!("{} has hash {hash}, but the term's policy is {}", config.policy.display(), term.policy_hash);
+    }
+    place(term, address)
+        .with_context(|| format!("{address} is no member of committee {} in term {}", config.committee, config.term))
+}
+
 /// A member's index in a term.
-pub(super) fn place(term: &Term, address: Address) -> Option<u32> {
+fn place(term: &Term, address: Address) -> Option<u32> {
     let place = term.members.iter().position(|member| member.address == address)?;
     u32::try_from(place).ok()
 }

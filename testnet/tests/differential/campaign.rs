@@ -1,9 +1,10 @@
-//! One random campaign: open, report, claim, top up, close, cancel, leave, withdraw, in any order and with bad leaves among
-//! the good; each outcome is predicted, then everything is compared. Leaves out: the sums (`model`), the means (`world`).
+//! One random campaign: open, report, claim, top up, close, cancel, leave, withdraw, pause, rotate, freeze, in any order and
+//! with bad leaves among the good; each outcome is predicted, then everything is compared. Leaves out: the sums (`model`), the means (`world`).
 
 mod accounts;
 mod market;
 mod reports;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -33,6 +34,18 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) closed: u64,
     pub(crate) withdrawn: u64,
+    /// Leases that the lessee ended because the device was silent.
+    pub(crate) silent: u64,
+    /// Leases that ended by notice.
+    pub(crate) left: u64,
+    pub(crate) pauses: u64,
+    /// Calls that a pause refused.
+    pub(crate) paused_out: u64,
+    pub(crate) rotations: u64,
+    /// Reports refused because of the term that signed them.
+    pub(crate) wrong_term: u64,
+    pub(crate) frozen: u64,
+    pub(crate) resumed: u64,
 }
 
 impl AddAssign for Tally {
@@ -45,6 +58,14 @@ impl AddAssign for Tally {
         self.refused += other.refused;
         self.closed += other.closed;
         self.withdrawn += other.withdrawn;
+        self.silent += other.silent;
+        self.left += other.left;
+        self.pauses += other.pauses;
+        self.paused_out += other.paused_out;
+        self.rotations += other.rotations;
+        self.wrong_term += other.wrong_term;
+        self.frozen += other.frozen;
+        self.resumed += other.resumed;
     }
 }
 
@@ -90,6 +111,8 @@ struct Report {
     epoch: u64,
     active_at: u64,
     disabled: bool,
+    /// Of the report that it follows on chain.
+    base: B256,
     leaves: Vec<Leaf>,
     paths: Vec<Vec<B256>>,
 }
@@ -111,7 +134,13 @@ struct Campaign {
     withdrawn: BTreeMap<Address, u128>,
     fees_withdrawn: u128,
     nonce: u64,
-    frozen: bool,
+    /// Digest of the header posted last.
+    head: B256,
+    /// First epoch of each term in force or to come, term 1 first.
+    terms: Vec<u64>,
+    /// Of a frozen stream: the term that must be over, and the header to build on.
+    freeze: Option<(u64, B256)>,
+    paused: bool,
     slip: bool,
     tally: Tally,
 }
@@ -154,7 +183,10 @@ impl Campaign {
             withdrawn: BTreeMap::new(),
             fees_withdrawn: 0,
             nonce: 0,
-            frozen: false,
+            head: B256::ZERO,
+            terms: vec![0],
+            freeze: None,
+            paused: false,
             slip: false,
             tally: Tally::default(),
         }
@@ -174,7 +206,14 @@ impl Campaign {
 
     fn step(&mut self) {
         self.tally.steps += 1;
-        match self.dice.up_to(39) {
+        // What waits for something else gets it soon, or campaigns would stand still.
+        if self.paused && self.dice.one_in(4) {
+            return self.pause_or_go_on();
+        }
+        if self.freeze.is_some() && self.dice.one_in(4) {
+            return self.rotate();
+        }
+        match self.dice.up_to(48) {
             0..=4 => self.open(),
             5..=12 => self.post(),
             13..=21 => self.claim(),
@@ -186,8 +225,11 @@ impl Campaign {
             34 => self.close_late(),
             35 => self.close_stalled(),
             36 => self.cancel(),
-            37 => self.leave(),
-            38 if self.dice.one_in(6) => self.disable(),
+            37 | 45..=47 => self.leave(),
+            38 if self.dice.one_in(3) => self.disable(),
+            39..=42 => self.close_silent(),
+            43 => self.rotate(),
+            44 => self.pause_or_go_on(),
             _ => self.withdraw(),
         }
     }

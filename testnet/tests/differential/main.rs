@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // tests: a panic is the failure
 
 mod campaign;
+mod committee;
 mod evm;
 mod model;
 mod tree;
@@ -16,7 +17,7 @@ use std::time::Instant;
 /// What `make test` runs.
 const SEEDS: Range<u64> = 0..24;
 /// Steps of one campaign, before everything is closed and withdrawn.
-const STEPS: u32 = 80;
+const STEPS: u32 = 120;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("PLUMBLINE_SEEDS") else { return SEEDS };
@@ -34,6 +35,8 @@ fn every_coin_is_where_the_calculation_says() {
     println!("{tally:?} in {:.1} s", began.elapsed().as_secs_f64());
     // Random steps that never get anywhere would prove nothing.
     assert!(tally.paying_claims > 0 && tally.refused > 0 && tally.closed > 0 && tally.withdrawn > 0, "{tally:?}");
+    assert!(tally.silent > 0 && tally.left > 0 && tally.pauses > 0, "{tally:?}");
+    assert!(tally.rotations > 0 && tally.frozen > 0 && tally.resumed > 0 && tally.wrong_term > 0, "{tally:?}");
 }
 
 /// A contract that pays one base unit too much must be caught: the calculation is told of one unit more than was proven.

@@ -102,6 +102,13 @@ impl Lease {
         self.ending = Some(ending);
     }
 
+    /// Seconds that a lessor who leaves at a moment does not serve: what neither the notice nor a report covers. Whoever is
+    /// not paid any more owes none.
+    pub(crate) fn unserved(&self, leaves_at: u64) -> u64 {
+        let Earned { deposited, paid, through, .. } = self.earned();
+        if paid >= deposited { 0 } else { self.terms.end - leaves_at.max(through) }
+    }
+
     pub(crate) fn earned(&self) -> Earned {
         let mut earned = self.earned_by(self.history.len());
         if let Some(Ending::Served { judged: Some((good, bad)), .. }) = self.ending {

@@ -41,7 +41,11 @@ impl Campaign {
         let lessor = token % PEOPLE;
         let (lessee, payee) = (account(0x1e, self.dice.pick(PEOPLE)), account(0x9a, self.dice.pick(PEOPLE)));
         let whole = terms.price * terms.units_per_second * u128::from(terms.end - terms.start);
-        let deposit = (whole / 100 * u128::from(self.dice.up_to(130))).max(terms.min_fee).max(1);
+        let least = terms.min_fee.max(terms.bond).max(1);
+        let any = whole / 100 * u128::from(self.dice.up_to(130));
+        let deposit = if self.dice.one_in(10) { any } else { any.max(least) };
+        // Only a bond can pay for a cancelling lessor.
+        let fits = deposit >= least && (terms.start <= now || terms.bond >= terms.min_fee);
         self.nonce += 1;
         let offer = Offer {
             tokenId: self.tokens[token],
@@ -67,7 +71,11 @@ impl Campaign {
         let digest = self.world.chain.ask(escrow, &LeaseEscrow::offerDigestCall { offer: offer.clone() });
         let signature = world::sign(&self.lessors[lessor], &digest);
         let call = LeaseEscrow::openCall { offer, signature, deposit: U256::from(deposit).to() };
-        let id = self.world.chain.call(lessee, escrow, &call).unwrap().returned;
+        let taken = self.world.chain.call(lessee, escrow, &call);
+        assert_eq!(taken.is_ok(), fits && !self.paused, "open with {deposit} on {terms:?}: {:?}", taken.as_ref().err());
+        self.tally.paused_out += u64::from(fits && self.paused);
+        let Ok(done) = taken else { return };
+        let id = done.returned;
         self.cases.push(Case { id, token, lessor, lessee, payee, notice: None, lease: Lease::open(terms, deposit) });
         self.tally.opened += 1;
     }
@@ -92,7 +100,7 @@ impl Campaign {
         let amount = u128::from(self.dice.up_to(3_000));
         let call = Escrow::topUpCall { lease: self.cases[case].id, amount: U256::from(amount).to() };
         let taken = self.world.chain.call(self.cases[case].lessee, self.world.escrow, &call);
-        assert_eq!(taken.is_ok(), self.is_open(case), "top up");
+        assert_eq!(taken.is_ok(), self.is_open(case) && !self.paused, "top up");
         if taken.is_ok() {
             self.cases[case].lease.fund(amount);
         }
@@ -150,7 +158,8 @@ impl Campaign {
 
     /// The lessor gives notice; or, when it has, somebody tries to end the lease by it.
     pub(super) fn leave(&mut self) {
-        let Some(case) = self.any_case() else { return };
+        let under_notice = (0..self.cases.len()).rfind(|i| self.is_open(*i) && self.cases[*i].notice.is_some());
+        let Some(case) = under_notice.or_else(|| self.any_case()) else { return };
         let (now, Terms { start, end, .. }) = (self.now(), self.cases[case].lease.terms);
         let Case { id, lessor, lessee, notice, .. } = self.cases[case];
         let Some(given) = notice else {
@@ -161,16 +170,40 @@ impl Campaign {
             self.cases[case].notice = taken.is_ok().then_some(from);
             return;
         };
-        let Some(attempt) = self.attempt(case) else { return };
+        let Some(attempt) = self.newest_attempt(case) else { return };
         let (by, moment) = if self.dice.one_in(2) { (lessee, given) } else { (account(0xaa, 0), given + TIMEOUT) };
-        let expected = self.is_open(case) && attempt.proven && self.is_final(&attempt, moment);
+        let last_word = self.is_final(&attempt, moment) && self.is_newest(attempt.item.epoch);
+        let expected = self.is_open(case) && attempt.proven && last_word;
         let ClaimItem { lease, epoch, leaf, proof } = attempt.item.clone();
         let call = Escrow::leaveLeaseCall { lease, epoch, leaf, proof };
         let taken = self.world.chain.call(by, self.world.escrow, &call);
         assert_eq!(taken.is_ok(), expected, "leave lease {lease}: {:?}", taken.err());
         if expected {
             self.prove(&attempt);
-            self.finish(case, Ending::Served { unserved: end - given - TIMEOUT, judged: judged(&attempt) });
+            let unserved = self.cases[case].lease.unserved(given + TIMEOUT);
+            self.finish(case, Ending::Served { unserved, judged: judged(&attempt) });
+            self.tally.left += 1;
+        }
+    }
+
+    /// The lessee, or a stranger, shows two leaves with nothing but bad seconds between them.
+    pub(super) fn close_silent(&mut self) {
+        let Some(case) = self.any_case() else { return };
+        let (Some(first), Some(last)) = (self.attempt_before_newest(case), self.newest_attempt(case)) else { return };
+        let Case { id, lessee, .. } = self.cases[case];
+        let by_lessee = !self.dice.one_in(6);
+        let (a, b) = (&first.item.leaf, &last.item.leaf);
+        let silent = a.goodSeconds == b.goodSeconds && a.units == b.units && b.badSeconds >= a.badSeconds + TIMEOUT;
+        let shown = first.proven && last.proven && silent && self.is_newest(last.item.epoch);
+        let expected = self.is_open(case) && by_lessee && shown;
+        let call = Escrow::closeSilentCall { lease: id, first: first.item.clone(), last: last.item.clone() };
+        let by = if by_lessee { lessee } else { account(0xaa, 0) };
+        let taken = self.world.chain.call(by, self.world.escrow, &call);
+        assert_eq!(taken.is_ok(), expected, "close lease {id} for silence: {:?}", taken.err());
+        if expected {
+            self.prove(&last);
+            self.finish(case, Ending::Served { unserved: 0, judged: judged(&last) });
+            self.tally.silent += 1;
         }
     }
 

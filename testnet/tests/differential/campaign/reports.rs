@@ -2,10 +2,11 @@
 
 use alloy::primitives::{B256, keccak256};
 
-use super::{Attempt, Campaign, RING, Report, account};
+use super::{Attempt, Campaign, Case, RING, Report, account};
+use crate::committee::Told;
 use crate::model::{Counters, Terms};
 use crate::tree::tree;
-use crate::world::{ClaimItem, EPOCH, Escrow, Leaf, WINDOW, policy};
+use crate::world::{ClaimItem, EPOCH, Escrow, Leaf, TIMEOUT, WINDOW, policy};
 
 impl Campaign {
     /// A report of the next epoch or one after it, with any counters at all for every lease there ever was.
@@ -20,17 +21,21 @@ impl Campaign {
         }
         let mut leaves: Vec<Leaf> = (0..self.cases.len()).map(|case| self.leaf(case, over)).collect();
         leaves.push(Leaf { lease: 1 << 40, ..self.blank() });
-        let (root, paths) = tree(&leaves);
-        let taken = self.world.post(epoch, root, leaves.len() as u32);
-        assert_eq!(taken.is_err(), self.frozen, "a report of epoch {epoch}: {:?}", taken.err());
-        if self.frozen {
-            return;
-        }
-        self.reports.push(Report { epoch, active_at: self.now() + WINDOW, disabled: false, leaves, paths });
+        let (leaves_root, paths) = tree(&leaves);
+        let told = self.told(epoch, leaves_root, leaves.len() as u32);
+        let expected = self.may_post(&told);
+        let taken = self.world.committee.post(&mut self.world.chain, &told);
+        assert_eq!(taken.is_ok(), expected, "a report of epoch {epoch} by term {}: {:?}", told.term, taken.err());
+        let Ok(head) = taken else { return };
+        self.tally.resumed += u64::from(self.freeze.is_some());
+        let base = self.freeze.take().map_or(self.head, |(_, base)| base);
+        self.head = head;
+        self.reports.push(Report { epoch, active_at: self.now() + WINDOW, disabled: false, base, leaves, paths });
         self.tally.posted += 1;
         // An older report is refused, whatever it says.
         if self.dice.one_in(4) {
-            assert!(self.world.post(epoch.saturating_sub(1), root, 1).is_err(), "an older epoch was taken");
+            let older = Told { epoch: epoch.saturating_sub(1), ..told };
+            assert!(self.world.committee.post(&mut self.world.chain, &older).is_err(), "an older epoch was taken");
         }
     }
 
@@ -49,6 +54,11 @@ impl Campaign {
     }
 
     pub(super) fn leaf(&mut self, case: usize, over: u64) -> Leaf {
+        if self.dice.one_in(3)
+            && let Some(silent) = self.silent_leaf(case, over)
+        {
+            return silent;
+        }
         let Terms { start, end, units_per_second, .. } = self.cases[case].lease.terms;
         let through = match self.dice.up_to(5) {
             0 => over + self.dice.up_to(200),
@@ -70,6 +80,15 @@ impl Campaign {
         Leaf { lease, units, creditSeconds: credit, adjustment, through, ..judged }
     }
 
+    /// What the last report said of a lease, and nothing but bad seconds since: about as many as the escrow calls silence.
+    fn silent_leaf(&mut self, case: usize, over: u64) -> Option<Leaf> {
+        let Case { id, lease, .. } = &self.cases[case];
+        let (id, end) = (*id, lease.terms.end);
+        let last = self.reports.last()?.leaves.iter().find(|leaf| leaf.lease == id)?.clone();
+        let more = [TIMEOUT - 1, TIMEOUT, TIMEOUT + self.dice.up_to(50)][self.dice.pick(3)];
+        Some(Leaf { badSeconds: last.badSeconds + more, through: over.min(end), ..last })
+    }
+
     /// Whether the hub proves leaves of this report now.
     pub(super) fn proves(&self, report: usize) -> bool {
         let Report { epoch, active_at, disabled, .. } = self.reports[report];
@@ -77,14 +96,45 @@ impl Campaign {
         active_at <= self.now() && !overwritten && !disabled
     }
 
+    /// Whether no report that proves anything now is newer.
+    pub(super) fn is_newest(&self, epoch: u64) -> bool {
+        !(0..self.reports.len()).any(|i| self.reports[i].epoch > epoch && self.proves(i))
+    }
+
+    /// Places of the reports that have a leaf of a lease.
+    fn reports_of(&self, case: usize) -> Vec<usize> {
+        let id = self.cases[case].id;
+        (0..self.reports.len()).filter(|i| self.reports[*i].leaves.iter().any(|leaf| leaf.lease == id)).collect()
+    }
+
     /// A claim of a lease from some report, now and then with something wrong in it.
     pub(super) fn attempt(&mut self, case: usize) -> Option<Attempt> {
-        let id = self.cases[case].id;
-        let with: Vec<usize> =
-            (0..self.reports.len()).filter(|i| self.reports[*i].leaves.iter().any(|leaf| leaf.lease == id)).collect();
+        let with = self.reports_of(case);
         let recent = with.len().saturating_sub(4);
-        let report =
-            *with.get(if self.dice.one_in(3) { self.dice.pick(with.len()) } else { recent + self.dice.pick(4) })?;
+        let place = if self.dice.one_in(3) { self.dice.pick(with.len()) } else { recent + self.dice.pick(4) };
+        self.attempt_of(case, *with.get(place)?)
+    }
+
+    /// The same, mostly from the newest report that proves anything.
+    pub(super) fn newest_attempt(&mut self, case: usize) -> Option<Attempt> {
+        let newest = self.reports_of(case).into_iter().rfind(|report| self.proves(*report));
+        match newest {
+            Some(report) if !self.dice.one_in(4) => self.attempt_of(case, report),
+            _ => self.attempt(case),
+        }
+    }
+
+    /// The same, mostly from the report before that one.
+    pub(super) fn attempt_before_newest(&mut self, case: usize) -> Option<Attempt> {
+        let older = self.reports_of(case).into_iter().filter(|report| self.proves(*report)).nth_back(1);
+        match older {
+            Some(report) if !self.dice.one_in(4) => self.attempt_of(case, report),
+            _ => self.attempt(case),
+        }
+    }
+
+    fn attempt_of(&mut self, case: usize, report: usize) -> Option<Attempt> {
+        let id = self.cases[case].id;
         let Report { epoch, leaves, paths, .. } = &self.reports[report];
         let place = leaves.iter().position(|leaf| leaf.lease == id)?;
         let mut item = ClaimItem { lease: id, epoch: *epoch, leaf: leaves[place].clone(), proof: paths[place].clone() };
@@ -153,17 +203,5 @@ impl Campaign {
             }
         }
         assert!(skipped >= unproven, "{skipped} of a batch were passed over, at least {unproven} are not proven");
-    }
-
-    /// The guardian voids a root and every later one; the stream stays frozen for the rest of the campaign.
-    pub(super) fn disable(&mut self) {
-        let Some(Report { epoch, active_at, disabled, .. }) = self.reports.last() else { return };
-        let (epoch, expected) = (*epoch, *active_at > self.now() && !disabled);
-        let taken = self.world.disable(epoch);
-        assert_eq!(taken.is_ok(), expected, "disabling epoch {epoch}");
-        if expected {
-            self.frozen = true;
-            self.reports.iter_mut().filter(|report| report.epoch >= epoch).for_each(|report| report.disabled = true);
-        }
     }
 }
