@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What a key signs proves that it was in force. A key that no signature has proven yet is replaced by that of a later
-//! rotation: the chain takes one of two when an attempt came too late, and it is always the later one.
+//! rotation: an attempt that came too late for the chain gives way to the next. (Should the chain take the first of two after
+//! all, a device that was given the second as well is without beacons until the second's epoch.)
 
 mod keys;
 mod statement;

@@ -236,6 +236,19 @@ fn a_rotation_that_the_chain_never_took_gives_way_to_the_later_one() {
 }
 
 #[test]
+fn an_attempt_that_came_too_late_with_the_same_key_stops_nobody() {
+    let (late, true_one, after) =
+        (step(1, 2, 10, key(2, 0), key(1, 0)), step(1, 2, 20, key(2, 0), key(1, 0)), plain(2));
+    // A broker hands out the late one alone; beacons of the true one prove its key.
+    let mut keys = trusting(1);
+    assert_eq!(keys.follow(&payload(&[late]), under).map(|f| f.steps), Ok(1));
+    assert!(takes(&mut keys, 2, HOME.first_slot_of(20)));
+    let after = Step { epoch: 40, ..after };
+    assert_eq!(keys.follow(&payload(&[true_one, after]), under).map(|f| f.steps), Ok(1));
+    assert_eq!(keys.newest(), 3);
+}
+
+#[test]
 fn governance_signs_nothing_and_is_not_followed() {
     let forced = Step { signer: None, ..plain(1) };
     let mut keys = trusting(1);

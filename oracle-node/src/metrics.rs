@@ -58,7 +58,7 @@ macro_rules! metrics {
 }
 
 /// Buckets of every duration, seconds.
-const SECONDS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+const SECONDS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 5.0];
 
 metrics! {
     evidence_stored: counter("oracle_evidence_stored_total", "", "Messages verified and made durable.");
@@ -76,6 +76,7 @@ metrics! {
     pulls_bad: counter("oracle_pulls_bad_total", "", "Answers to pulls whose bytes did not fit the id asked for.");
     core_step_seconds: histogram("oracle_core_step_seconds", "", "Time of one step of the core with its effects.");
     core_notes: counters("oracle_core_notes_total", "code", "Notes of the core for the operator, by code.");
+    report_seconds: histogram("oracle_report_seconds", "", "Time from the observation of an epoch (cut-off and δ) to its certificate here; what comes an epoch later or more (catching up) is not counted.");
     epoch_decided: gauges("oracle_epoch_decided", "stream", "Last epoch decided here; -1 before any.");
     epoch_certified: gauges("oracle_epoch_certified", "stream", "Last epoch with a certificate here; -1 before any.");
     epoch_posted: gauges("oracle_epoch_posted", "stream", "Last epoch seen posted on the chain; -1 before any.");

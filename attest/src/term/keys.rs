@@ -127,7 +127,8 @@ impl TermKeys {
         };
         let key = TermKey { term: rotation.new_term, group_key: *rotation.group_key };
         let rival = self.next.filter(|_| term == self.current.term);
-        if rival.is_some_and(|next| next.key == key && next.from_epoch == rotation.from_epoch) {
+        // Known; or of another attempt with the same key, which its beacons have proven: which epoch it began in is past.
+        if rival.is_some_and(|next| next.key == key && (next.proven || next.from_epoch == rotation.from_epoch)) {
             return Ok(false);
         }
         if rotation.is_unsigned() {

@@ -85,6 +85,12 @@ pub struct Held {
     pub arrival_ms: UnixMillis,
 }
 
+/// When an epoch is observed: its end and δ. `None` before genesis.
+#[must_use]
+pub fn observation_time(term: &Term, policy: &Policy, epoch: u64) -> Option<UnixMillis> {
+    term.epoch_start(epoch.checked_add(1)?)?.checked_add(policy.observe_delay_ms)
+}
+
 /// The arrivals that [`buckets`] must be given for an epoch: after the first and up to and with the second, unix ms.
 /// Epoch 0 looks back without end: a device may boot and commit before the committee starts. `None` before genesis.
 #[must_use]

@@ -308,8 +308,12 @@ impl Checkpoint {
     /// # Errors
     /// Bytes that are not exactly the ABI encoding of a header.
     pub fn header(&self) -> Result<Header, WireError> {
-        let header = Header::abi_decode_validate(&self.header).map_err(|e| WireError::Malformed(e.to_string()))?;
-        if header.abi_encode() == **self.header { Ok(header) } else { Err(WireError::NotCanonical) }
+        Self::read_header(&self.header)
+    }
+
+    pub(crate) fn read_header(bytes: &[u8]) -> Result<Header, WireError> {
+        let header = Header::abi_decode_validate(bytes).map_err(|e| WireError::Malformed(e.to_string()))?;
+        if header.abi_encode() == bytes { Ok(header) } else { Err(WireError::NotCanonical) }
     }
 
     /// Puts the state together, once every piece is held, and holds it against the header's state root. `scope` is any of

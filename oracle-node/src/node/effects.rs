@@ -201,7 +201,13 @@ impl Hands {
     fn certified(&mut self, post: &mut Post, report: &CertifiedReport) -> Result<(), GuardError> {
         let (stream, epoch) = (report.instance.stream, report.header.epoch);
         let took_part = report.header.participation.bit(usize::try_from(post.me).unwrap_or(usize::MAX));
-        post.sentry.certified(&post.term, stream, epoch, took_part, super::now_ms())?;
+        let now = super::now_ms();
+        post.sentry.certified(&post.term, stream, epoch, took_part, now)?;
+        let begun = collect::observation_time(&post.term, &self.policy, epoch).unwrap_or(now);
+        let taken = now.saturating_sub(begun);
+        if taken < post.term.epoch_ms {
+            self.metrics.report_seconds.observe(Duration::from_millis(taken).as_secs_f64());
+        }
         let digest = header_digest(&post.term, &report.header).0;
         let stored = StoredReport::of(report, stream, epoch, digest);
         self.store.put_report(&stored, &report.bundle)?;

@@ -173,10 +173,14 @@ impl Store {
         let last = to_ms.saturating_add(groups::SPREAD_MS);
         let (mut found, mut broken) = (Vec::new(), None);
         self.scan(EVIDENCE, &start, |key, value| {
-            let Some(group) = Group::of_arrivals_key(key).filter(|group| group.latest <= last) else { return false };
-            match groups::read_arrivals(value) {
-                Some(held) => found.extend(held.into_iter().filter(|h| (first..=to_ms).contains(&h.arrival_ms))),
-                None => broken = Some(damaged(EVIDENCE, &group.arrivals_key())),
+            if !key.starts_with(b"a") {
+                return false;
+            }
+            match Group::of_arrivals_key(key).zip(groups::read_arrivals(value)) {
+                Some((group, _)) if group.latest > last => return false,
+                Some((_, held)) => found.extend(held.into_iter().filter(|h| (first..=to_ms).contains(&h.arrival_ms))),
+                // Of another version: what lies behind it must not look as if it were not there.
+                None => broken = Some(damaged(EVIDENCE, key)),
             }
             broken.is_none()
         })?;
@@ -193,7 +197,7 @@ impl Store {
         Ok(head.map_or((0, [0; 32]), |(next, root)| (next, *root)))
     }
 
-    /// The receipt batch that holds an id, and the id's place in it; `None` also when the message's bytes were dropped.
+    /// The receipt batch that holds an id, durable when this returns, and the id's place in it; `None` also when the message's bytes were dropped.
     ///
     /// # Errors
     /// A failed disk or a damaged record.
@@ -203,6 +207,8 @@ impl Store {
             return Ok(None);
         }
         let batch = self.decoded::<ReceiptBatch>(RECEIPTS, &number_key(place.group.batch))?;
+        // It is signed: nobody may have it before the disk has.
+        self.sync_appended()?;
         Ok(batch.map(|batch| (batch, place.in_batch())))
     }
 

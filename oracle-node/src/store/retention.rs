@@ -50,8 +50,14 @@ impl Store {
         let (mut batch, mut dropped) = (WriteBatch::default(), 0u64);
         for pair in self.db.iterator_cf(family, IteratorMode::From(&start, Direction::Forward)) {
             let (key, value) = pair?;
-            let Some(group) = Group::of_arrivals_key(&key).filter(|group| group.latest < before_ms) else { break };
-            let held = groups::read_arrivals(&value).ok_or_else(|| damaged(EVIDENCE, &key))?;
+            if !key.starts_with(b"a") {
+                break;
+            }
+            let row = Group::of_arrivals_key(&key).zip(groups::read_arrivals(&value));
+            let (group, held) = row.ok_or_else(|| damaged(EVIDENCE, &key))?;
+            if group.latest >= before_ms {
+                break;
+            }
             batch.delete_cf(family, group.messages_key());
             if everything {
                 held.iter().for_each(|held| batch.delete_cf(ids, held.id));

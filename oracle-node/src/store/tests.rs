@@ -41,6 +41,21 @@ fn evidence_and_receipts_survive_reopening() {
 }
 
 #[test]
+fn arrivals_of_another_version_are_an_error_and_hide_nothing() {
+    let dir = Dir::new("store-older");
+    let store = open(&dir);
+    let items = [item(1, 5_000)];
+    store.put_evidence(&items, &receipts(0, &items)).expect("written");
+    // One row a message, as an older build wrote them.
+    store
+        .put_synced(EVIDENCE, &[b"a".as_slice(), &4_000u64.to_be_bytes(), &[7; 52]].concat(), &[1; 21])
+        .expect("written");
+    assert!(matches!(store.arrivals(3_000, 9_000), Err(StoreError::Damaged { family: EVIDENCE, .. })));
+    assert!(matches!(store.prune(9_000, 9_000), Err(StoreError::Damaged { family: EVIDENCE, .. })));
+    assert_eq!(store.arrivals(4_500, 9_000).expect("read").len(), 1);
+}
+
+#[test]
 fn the_journal_keeps_the_last_value_of_a_key() {
     let dir = Dir::new("store-journal");
     let record = |key: &[u8], value: &[u8]| Record { key: key.to_vec(), value: value.to_vec() };

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Behaviour;
 use super::journal::{FAULT, key};
 use crate::beacon::Beacon;
+use crate::collect;
 use crate::effect::{Effect, Record};
 use crate::fault::FaultProof;
 use crate::keyring::Keyring;
@@ -66,10 +67,9 @@ impl Desk {
         InstanceId::new(Kind::Report, self.stream, epoch)
     }
 
-    /// When an epoch is observed: its end and δ, unix ms. Far future while there is no genesis.
+    /// When an epoch is observed, unix ms. Far future while there is no genesis.
     pub(super) fn opens_at(&self, epoch: u64) -> u64 {
-        let end = epoch.checked_add(1).and_then(|next| self.term.epoch_start(next));
-        end.and_then(|end| end.checked_add(self.policy.observe_delay_ms)).unwrap_or(u64::MAX)
+        collect::observation_time(&self.term, &self.policy, epoch).unwrap_or(u64::MAX)
     }
 
     /// Members in the order in which they lead the views of an epoch: by SHA(seed ‖ epoch ‖ member).

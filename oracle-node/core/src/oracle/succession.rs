@@ -106,6 +106,10 @@ impl Stream {
             return;
         }
         let pause = self.desk.policy.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
+        if self.next_epoch() >= self.succession.until() {
+            // Nothing more will be certified: what is not there by now need not be looked for at every step.
+            self.succession.repeat_at = step.now.saturating_add(pause);
+        }
         if let Some(checkpoint) = self.legacy(step.out) {
             self.succession.repeat_at = step.now.saturating_add(pause);
             step.out.push(Effect::Broadcast(Message::Checkpoint(checkpoint).encode()));
@@ -123,14 +127,14 @@ impl Stream {
         let ends = self.succession.ends.as_ref()?;
         for (epoch, (header, certificate)) in self.succession.heads.iter().rev() {
             let Some(state) = self.state_after(*epoch) else { continue };
-            let (checkpoint, pieces) = Checkpoint::of(header, **certificate, state);
             // Our own certificate: only whether it is this header is the question.
-            let header = checkpoint.header().ok()?;
+            let named = Checkpoint::read_header(header).ok()?;
             let is_it = match ends.forced {
-                true => ends.base_of(self.desk.stream) == Some(self.desk.term.scope.digest(&header)),
-                false => header.epoch.checked_add(1) == Some(ends.from_epoch),
+                true => ends.base_of(self.desk.stream) == Some(self.desk.term.scope.digest(&named)),
+                false => named.epoch.checked_add(1) == Some(ends.from_epoch),
             };
             if is_it {
+                let (checkpoint, pieces) = Checkpoint::of(header, **certificate, state);
                 out.push(Effect::Serve(pieces));
                 return Some(checkpoint);
             }
