@@ -118,9 +118,8 @@ async fn restore(world: &mut World, program: &Path, old: &Path) {
 }
 
 /// A second process with the keys, their mark, and an empty store, while the first runs: it listens and says nothing. It
-/// stops with exit code 3 if the network brings it the first one's messages or a report that rests on them. Here it mostly
-/// does not, so silence is what this asserts; that it stops
-/// once it hears is asserted in `oracle-node/src/guard` only.
+/// stops with exit code 3 if the network brings it the first one's messages or a report that rests on them. Here that was
+/// never seen, so silence is what this asserts; that it stops once it hears is asserted in `oracle-node/src/guard` only.
 async fn twin(world: &mut World, program: &Path, folder: &Path) {
     let original = world.nodes[D].folder.clone();
     std::fs::create_dir_all(folder).unwrap();

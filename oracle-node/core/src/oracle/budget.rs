@@ -14,8 +14,8 @@ use crate::observation::blob_hash;
 use crate::report::{self, EpochSet};
 
 impl Round {
-    /// Takes content that something waits for, or that was pulled ahead. A blob that is not of its hash, or anything above its bound, is none: it
-    /// must not be counted against the author of the true one.
+    /// Takes content that something waits for, or that was pulled ahead. A blob that is not of its hash, or anything above
+    /// its bound, is none: it must not be counted against the author of the true one.
     pub(super) fn on_content(&mut self, contents: &[Content]) {
         let waiting = self.waiting();
         let wanted = |content: &&Content| {
