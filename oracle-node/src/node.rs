@@ -303,7 +303,7 @@ impl Node {
             let status = seat.oracle.status(now_ms());
             self.hands.show(&mut seat.post, status);
         }
-        between.into_iter().try_for_each(|(from, message)| self.between_terms(term, from, &message, None))
+        between.into_iter().try_for_each(|(from, message)| self.between_terms(term, from, &message))
     }
 
     fn tell(&mut self, news: Vec<For>) -> anyhow::Result<()> {
@@ -311,18 +311,10 @@ impl Node {
     }
 
     /// A new term's key is for the terms before it, a checkpoint for those after.
-    fn between_terms(&mut self, said_in: u64, from: u32, message: &Message, peer: Option<u32>) -> anyhow::Result<()> {
+    fn between_terms(&mut self, said_in: u64, from: u32, message: &Message) -> anyhow::Result<()> {
         let later = matches!(message, Message::Checkpoint(_));
-        for term in self.seats.others(said_in, later) {
-            self.step_in(term, Input::Message { from, bytes: message.encode() })?;
-            let inherits = self.seats.get_mut(term).is_some_and(|seat| seat.oracle.status(now_ms()).inheriting());
-            if let (Message::Checkpoint(checkpoint), Some(holder), true) = (message, peer, inherits) {
-                // The holder may be no member of the new term: what it lists is put on the own shelf, where the core looks.
-                let ids = checkpoint.pieces.iter().map(|id| **id).collect();
-                self.hands.pull_from(said_in, ids, holder);
-            }
-        }
-        Ok(())
+        let overheard = || Input::Overheard { term: said_in, from, bytes: message.encode() };
+        self.seats.others(said_in, later).into_iter().try_for_each(|term| self.step_in(term, overheard()))
     }
 
     async fn on_network(&mut self, event: gossip::Event) -> anyhow::Result<()> {
@@ -335,7 +327,7 @@ impl Node {
                     }
                     self.step_in(term, Input::Message { from, bytes })?;
                     if let Ok(message @ (Message::NewKey(_) | Message::Checkpoint(_))) = &message {
-                        self.between_terms(term, from, message, Some(from))?;
+                        self.between_terms(term, from, message)?;
                     }
                 }
             },

@@ -25,6 +25,16 @@ pub enum Input {
         /// Encoded message.
         bytes: Vec<u8>,
     },
+    /// What was said in another term's network and is for this one, too: a `NewKey` of a later term, a `Checkpoint` of an
+    /// earlier one (bytes of [`crate::wire::Message`]). Anything else is ignored.
+    Overheard {
+        /// The term it was said in.
+        term: u64,
+        /// The authenticated author's index in that term.
+        from: u32,
+        /// Encoded message.
+        bytes: Vec<u8>,
+    },
     /// A message for this member alone (bytes of [`crate::wire::Direct`] `Deal` or `Ack`).
     Direct {
         /// The authenticated sender.
@@ -152,6 +162,15 @@ pub enum Effect {
         ids: Vec<[u8; 32]>,
         /// Members that said they hold them.
         holders: Vec<u32>,
+    },
+    /// The same, of one member of this or another term.
+    FetchOf {
+        /// The term that `holder` is the index in.
+        term: u64,
+        /// Member that says it holds them.
+        holder: u32,
+        /// Hashes wanted.
+        ids: Vec<[u8; 32]>,
     },
     /// Build this epoch's buckets from the store now; answer with [`Input::Observed`].
     Observe {

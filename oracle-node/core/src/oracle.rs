@@ -141,6 +141,11 @@ impl Oracle {
         match input {
             Input::Tick => {}
             Input::Message { from, bytes } => touched = self.on_message(now, from, &bytes, &mut out),
+            Input::Overheard { term, from, bytes } => {
+                if let (Some(running), Ok(message)) = (&mut self.running, Message::decode(&bytes)) {
+                    running.on_overheard(now, (term, from), &message, &mut out);
+                }
+            }
             Input::Direct { from, bytes } => match wire::decode::<Direct>(&bytes, limits::MESSAGE_BYTES_MAX) {
                 Ok(message) => out.extend(self.bootstrap.step(now, &Event::Direct { from, message: &message })),
                 Err(_) => self.malformed = self.malformed.saturating_add(1),

@@ -83,6 +83,7 @@ impl Hands {
             Effect::Broadcast(bytes) => self.broadcast(post, bytes)?,
             Effect::Direct { to, bytes } => self.command(Command::Whisper { term, to, bytes }),
             Effect::Fetch { ids, holders } => self.fetch(term, ids, holders),
+            Effect::FetchOf { term, holder, ids } => self.fetch(term, ids, vec![holder]),
             Effect::Observe { stream, epoch, devices } => {
                 self.observe(&post.term, BTreeMap::from([(epoch, vec![(stream, devices)])]))
             }
@@ -267,11 +268,6 @@ impl Hands {
             let ids: Vec<Hash> = taken.new.iter().map(|item| item.id).collect();
             self.command(Command::Broadcast(Message::Have(ids).encode()));
         }
-    }
-
-    /// Puts on the own shelf what a member of a term says to hold.
-    pub(super) fn pull_from(&self, term: u64, ids: Vec<[u8; 32]>, holder: u32) {
-        self.command(Command::PullOf { term, ids, holders: vec![holder] });
     }
 
     /// A member offers evidence: after a while, what is still missing is pulled.

@@ -2,7 +2,7 @@
 //! A member of both terms finds the pieces on its own shelf, a newcomer pulls them. Leaves out: what a checkpoint must be
 //! (`handover`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::desk::Desk;
 use crate::effect::{Blobs, Content, Effect};
@@ -13,34 +13,68 @@ use crate::state::State;
 use crate::typed::Kind;
 use crate::wire::{InstanceId, Message};
 
-/// Different lists of pieces kept: one true one, and what liars make up beside it.
-const OFFERS_MAX: usize = 8;
+/// Who said something: a term, and the member's index in it.
+pub(super) type Author = (u64, u32);
 
-/// Σ on its way.
+/// A turn doubles with each one that the same author has had, so often at most.
+const DOUBLINGS_MAX: u32 = 6;
+
+/// Σ on its way. Every author has one place for what it offers and is asked in its turn, so that what liars make up beside
+/// the true header keeps out no honest offer, and delays it by their turns at most. Pieces of one offer are held at a time.
 #[derive(Debug)]
 pub(super) struct Inherit {
     pub(super) start: Start,
-    offers: Vec<Checkpoint>,
+    offers: BTreeMap<Author, Offer>,
+    /// A header and certificate that were found to be the ones before the first epoch: there are no others.
+    proven: Option<Checkpoint>,
+    /// Whose offer is being fetched.
+    turn: Option<Author>,
     pieces: Blobs,
     fetch_at: u64,
     ask_at: u64,
 }
 
+/// What one author says the state is made of.
+#[derive(Debug)]
+struct Offer {
+    checkpoint: Checkpoint,
+    turns: u32,
+    /// It was another state: nothing of this author is looked at any more.
+    refused: bool,
+}
+
 impl Inherit {
     pub(super) const fn new(start: Start) -> Self {
-        Self { start, offers: Vec::new(), pieces: Blobs::new(), fetch_at: 0, ask_at: 0 }
+        Self { start, offers: BTreeMap::new(), proven: None, turn: None, pieces: Blobs::new(), fetch_at: 0, ask_at: 0 }
     }
 
-    /// Takes a checkpoint from anybody: header and certificate prove themselves.
-    pub(super) fn on_checkpoint(&mut self, desk: &Desk, checkpoint: &Checkpoint) {
-        let new = !self.offers.contains(checkpoint) && checkpoint.pieces.len() <= PIECES_MAX;
-        if new && self.offers.len() < OFFERS_MAX && self.start.follows(desk.stream, checkpoint) {
-            self.offers.push(checkpoint.clone());
+    /// Takes a checkpoint: header and certificate prove themselves, the list of pieces replaces the author's last one.
+    pub(super) fn on_checkpoint(&mut self, desk: &Desk, author: Author, checkpoint: &Checkpoint) {
+        let known = self.offers.get(&author);
+        let old_news = known.is_some_and(|offer| offer.refused || offer.checkpoint == *checkpoint);
+        let turns = known.map_or(0, |offer| offer.turns);
+        if old_news || checkpoint.pieces.len() > PIECES_MAX || !self.is_proven(desk, checkpoint) {
+            return;
+        }
+        self.offers.insert(author, Offer { checkpoint: checkpoint.clone(), turns, refused: false });
+        if self.turn.is_none_or(|turn| turn == author) {
+            self.turn = None;
             self.fetch_at = 0;
         }
     }
 
-    /// Takes pieces that an offer lists.
+    fn is_proven(&mut self, desk: &Desk, checkpoint: &Checkpoint) -> bool {
+        if let Some(proven) = &self.proven {
+            // Where the chain itself names the header, nobody has looked at a certificate.
+            let certified = self.start.forced || proven.certificate == checkpoint.certificate;
+            return certified && proven.header == checkpoint.header;
+        }
+        let follows = self.start.follows(desk.stream, checkpoint);
+        self.proven = follows.then(|| checkpoint.clone());
+        follows
+    }
+
+    /// Takes pieces of the offer whose turn it is.
     pub(super) fn on_content(&mut self, contents: &[Content]) {
         let wanted = self.wanted();
         let fits = |content: &&Content| {
@@ -62,50 +96,71 @@ impl Inherit {
         if let Some(state) = self.start.from_nothing(desk.stream) {
             return Some((state, None));
         }
-        let complete = |offer: &&Checkpoint| offer.pieces.iter().all(|id| self.pieces.contains_key(&**id));
-        let complete: Vec<Checkpoint> = self.offers.iter().filter(complete).cloned().collect();
-        for offer in complete {
-            match offer.state(&desk.term.scope, &self.pieces) {
-                Ok(state) => return Some((self.start.carry(state), Some(offer))),
-                // Somebody lists other pieces beside a true header; the offer of an honest member is another one.
-                Err(text) => {
-                    out.push(Effect::Note { code: "checkpoint_refused", text });
-                    self.offers.retain(|known| *known != offer);
-                }
-            }
+        if let Some(begun) = self.complete(desk, out) {
+            return Some(begun);
         }
-        self.fetch(desk, now, out);
+        if now >= self.fetch_at {
+            self.fetch(desk, now, out);
+        }
         self.ask(desk, now, out);
         None
     }
 
-    fn fetch(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
-        let wanted: Vec<[u8; 32]> = self.wanted().into_iter().collect();
-        if wanted.is_empty() || now < self.fetch_at {
-            return;
+    /// The offer whose turn it is, if all of it is here; one that is another state is the last of its author.
+    fn complete(&mut self, desk: &Desk, out: &mut Vec<Effect>) -> Option<(State, Option<Checkpoint>)> {
+        let author = self.turn.filter(|_| self.wanted().is_empty())?;
+        let offer = self.offers.get_mut(&author)?;
+        match offer.checkpoint.state(&desk.term.scope, &self.pieces) {
+            Ok(state) => Some((self.start.carry(state), Some(offer.checkpoint.clone()))),
+            Err(why) => {
+                let (term, member) = author;
+                let text = format!("member {member} of term {term} lists pieces of another state: {why}");
+                out.push(Effect::Note { code: "checkpoint_refused", text });
+                offer.refused = true;
+                offer.checkpoint.pieces.clear();
+                (self.turn, self.fetch_at) = (None, 0);
+                None
+            }
         }
-        self.fetch_at = now.saturating_add(desk.policy.view_timeout_ms.max(1));
-        let ids = wanted.into_iter().take(limits::PULL_ITEMS_MAX).collect();
-        out.push(Effect::Fetch { ids, holders: desk.others() });
+    }
+
+    /// Gives the next author its turn: whoever had the fewest.
+    fn fetch(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
+        let open = self.offers.iter_mut().filter(|(_, offer)| !offer.refused);
+        let Some((author, offer)) = open.min_by_key(|(author, offer)| (offer.turns, **author)) else { return };
+        let length = desk.policy.view_timeout_ms.max(1) << offer.turns.min(DOUBLINGS_MAX);
+        offer.turns = offer.turns.saturating_add(1);
+        let listed: BTreeSet<[u8; 32]> = offer.checkpoint.pieces.iter().map(|id| **id).collect();
+        self.turn = Some(*author);
+        self.fetch_at = now.saturating_add(length);
+        self.pieces.retain(|id, _| listed.contains(id));
+        let (term, holder) = *author;
+        out.push(Effect::FetchOf { term, holder, ids: self.wanted().into_iter().collect() });
     }
 
     /// Members that have begun already answer with their checkpoint.
     fn ask(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
         let begun = desk.term.epoch_start(self.start.from_epoch).is_some_and(|start| now >= start);
-        if begun && self.offers.is_empty() && now >= self.ask_at {
+        if begun && !self.is_offered() && now >= self.ask_at {
             self.ask_at = now.saturating_add(desk.policy.view_timeout_ms.max(1));
             out.push(Effect::Broadcast(Message::Status(first(desk, &self.start)).encode()));
         }
     }
 
+    fn is_offered(&self) -> bool {
+        self.offers.values().any(|offer| !offer.refused)
+    }
+
+    /// Missing pieces of the offer whose turn it is.
     fn wanted(&self) -> BTreeSet<[u8; 32]> {
-        let listed = self.offers.iter().flat_map(|offer| offer.pieces.iter().map(|id| **id));
+        let offer = self.turn.and_then(|author| self.offers.get(&author));
+        let listed = offer.iter().flat_map(|offer| offer.checkpoint.pieces.iter().map(|id| **id));
         listed.filter(|id| !self.pieces.contains_key(id)).collect()
     }
 
     pub(super) fn next_wakeup(&self, desk: &Desk) -> Option<u64> {
         let start = desk.term.epoch_start(self.start.from_epoch)?;
-        if self.offers.is_empty() { Some(self.ask_at.max(start)) } else { Some(self.fetch_at) }
+        if self.is_offered() { Some(self.fetch_at) } else { Some(self.ask_at.max(start)) }
     }
 }
 

@@ -44,6 +44,7 @@ impl Stream {
             self.succession.heads.remove(&epoch);
             out.extend(keys.map(|key| Effect::Persist(journal::tombstone(key))));
         }
+        self.succession.decided = self.succession.decided.split_off(&next.saturating_sub(PAST_MAX));
         self.snapshots = self.snapshots.split_off(&oldest);
         self.ahead.prune(next);
         // After a few epochs nothing of the old process is left to restore.

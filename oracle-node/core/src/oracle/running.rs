@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ahead;
 use super::desk::{Desk, Step};
 use super::handing::{Bases, Handing, kept};
+use super::inherit::Author;
 use super::stream::Stream;
 use crate::beacon::Beacon;
 use crate::effect::{Effect, Journal};
@@ -119,7 +120,7 @@ impl Running {
         let Self { desk, beacon, streams, handing, .. } = self;
         let instance = super::instance_of(message);
         let rotates = instance.is_some_and(|instance| instance.kind() == Some(Kind::Rotation));
-        let stream = match message {
+        match message {
             Message::BeaconPartial(member, slot, partial) => {
                 out.extend(beacon.on_partial(now, from, *member, *slot, partial));
                 return Touched::All;
@@ -128,10 +129,9 @@ impl Running {
                 out.extend(beacon.on_certificate(now, *slot, certificate));
                 return Touched::All;
             }
-            Message::NewKey(key) => {
-                if let Some(handing) = handing {
-                    handing.on_key(&mut Step { beacon, now, out }.ctx(desk), key);
-                }
+            Message::NewKey(_) | Message::Checkpoint(_) => {
+                let author = (desk.term.scope.term, from);
+                self.on_overheard(now, author, message, out);
                 return Touched::All;
             }
             _ if rotates => {
@@ -140,18 +140,34 @@ impl Running {
                 }
                 return Touched::All;
             }
-            Message::Checkpoint(checkpoint) => checkpoint.header().ok().map(|header| header.stream),
-            _ => instance.map(|instance| instance.stream),
-        };
-        let Some(number) = stream else { return Touched::All };
-        match (streams.get_mut(&number), message, instance) {
-            (Some(stream), Message::Checkpoint(checkpoint), _) => stream.on_checkpoint(checkpoint),
-            (Some(stream), _, Some(instance)) => {
-                stream.on_message(&mut Step { beacon, now, out }, from, instance, message, bytes);
-            }
-            _ => self.unserved = self.unserved.saturating_add(1),
+            _ => {}
         }
-        Touched::One(number)
+        let Some(instance) = instance else { return Touched::All };
+        match streams.get_mut(&instance.stream) {
+            Some(stream) => stream.on_message(&mut Step { beacon, now, out }, from, instance, message, bytes),
+            None => self.unserved = self.unserved.saturating_add(1),
+        }
+        Touched::One(instance.stream)
+    }
+
+    /// What terms say to each other, in this one's network or another's.
+    pub(super) fn on_overheard(&mut self, now: u64, author: Author, message: &Message, out: &mut Vec<Effect>) {
+        let Self { desk, beacon, streams, handing, .. } = self;
+        match message {
+            Message::NewKey(key) => {
+                if let Some(handing) = handing {
+                    handing.on_key(&mut Step { beacon, now, out }.ctx(desk), key);
+                }
+            }
+            Message::Checkpoint(checkpoint) => {
+                let stream = checkpoint.header().ok().and_then(|header| streams.get_mut(&header.stream));
+                match stream {
+                    Some(stream) => stream.on_checkpoint(author, checkpoint),
+                    None => self.unserved = self.unserved.saturating_add(1),
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Lets the streams that something has changed, or whose time has come, do what they can; then the rotation.
@@ -178,7 +194,9 @@ impl Running {
 
     pub(super) fn next_wakeup(&self) -> Option<u64> {
         let (lag_ms, term) = (self.desk.policy.snapshot_lag_ms, &self.desk.term);
-        let handing = self.handing.as_ref().and_then(|handing| handing.next_wakeup(lag_ms, term));
+        // A rotation waits while Σ of a stream does.
+        let handing = self.handing.as_ref().filter(|_| !self.streams.values().any(Stream::is_lost));
+        let handing = handing.and_then(|handing| handing.next_wakeup(lag_ms, term));
         let streams = self.streams.values().filter_map(Stream::next_wakeup);
         streams.chain(self.beacon.next_wakeup()).chain(handing).min()
     }

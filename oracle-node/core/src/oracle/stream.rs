@@ -293,6 +293,7 @@ impl Stream {
         let record = journal::record(STATE, &self.desk.term.scope, self.desk.instance(next), &state);
         step.out.push(Effect::Persist(record));
         self.past.insert(epoch, Past::new(decided, round.seal.certified().cloned()));
+        self.succession.decided.insert(epoch, state.previous_header);
         self.states.insert(next, state);
         self.ask_pause = self.desk.policy.view_timeout_ms;
         self.ask_at = step.now;

@@ -7,7 +7,7 @@ use alloy_sol_types::SolValue;
 use minicbor::bytes::ByteVec;
 
 use super::desk::Step;
-use super::inherit::Inherit;
+use super::inherit::{Author, Inherit};
 use super::journal::{self, HEAD, ORIGIN};
 use super::stream::Stream;
 use crate::effect::Effect;
@@ -34,6 +34,8 @@ pub(super) struct Succession {
     pub(super) ends: Option<Start>,
     /// Certified headers by epoch.
     pub(super) heads: BTreeMap<u64, Head>,
+    /// Digests of the headers decided here, by epoch: what a plan may name as its base.
+    pub(super) decided: BTreeMap<u64, Hash>,
     /// Highest epoch on the chain.
     pub(super) posted: Option<u64>,
     repeat_at: u64,
@@ -58,7 +60,10 @@ impl Stream {
         let (scope, first) = (self.desk.term.scope, self.succession.first);
         for epoch in self.past_epochs() {
             let head = journal::load::<Head>(self.journal(), HEAD, &scope, self.desk.instance(epoch));
-            self.succession.heads.extend(head.map(|head| (epoch, head)));
+            let Some(head) = head else { continue };
+            let digest = Checkpoint::read_header(&head.0).map(|header| scope.digest(&header).0.into());
+            self.succession.decided.extend(digest.ok().map(|digest| (epoch, digest)));
+            self.succession.heads.insert(epoch, head);
         }
         let Some(start) = start else { return };
         self.succession.origin = journal::load(self.journal(), ORIGIN, &scope, self.desk.instance(first));
@@ -94,9 +99,9 @@ impl Stream {
     }
 
     /// Takes what the stream may begin from, out of anybody's hands.
-    pub(super) fn on_checkpoint(&mut self, checkpoint: &Checkpoint) {
+    pub(super) fn on_checkpoint(&mut self, author: Author, checkpoint: &Checkpoint) {
         if let Some(inherit) = &mut self.succession.inherit {
-            inherit.on_checkpoint(&self.desk, checkpoint);
+            inherit.on_checkpoint(&self.desk, author, checkpoint);
         }
     }
 
@@ -168,10 +173,12 @@ impl Stream {
         [inherit, over.then_some(succession.repeat_at)].into_iter().flatten().min()
     }
 
-    /// The last decided header (zeros before the first) and those that may have been the last a while ago, it included;
+    /// The last decided header (zeros before the first), and every one that was the last in the epochs that are remembered:
+    /// however far this member was behind when a plan was proposed, and wherever a later view takes the plan up again.
     /// `None` while Σ before the first epoch is not known.
     pub(super) fn bases(&self) -> Option<(Hash, Vec<Hash>)> {
-        let recent: Vec<Hash> = self.known_states().map(|state| state.previous_header).collect();
+        let mut recent: Vec<Hash> = self.succession.decided.values().copied().collect();
+        recent.extend(self.known_states().map(|state| state.previous_header));
         Some((*recent.last()?, recent))
     }
 }

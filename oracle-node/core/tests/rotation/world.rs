@@ -30,7 +30,7 @@ pub(crate) struct Climate {
     pub(crate) lost_rotations: u32,
     /// Governance rotates by itself, without the old key, and these old processes die before.
     pub(crate) forced: bool,
-    /// Process 0 spoils the pieces of every checkpoint that it hands out, and is heard first.
+    /// Process 0 makes up the pieces of every checkpoint that it hands out, many times over, and is heard first.
     pub(crate) liar: bool,
     /// Epochs of the new term that must be certified.
     pub(crate) epochs: u64,
@@ -235,12 +235,19 @@ impl World {
             Effect::Persist(Record { key, value }) => drop(self.processes[from].disk.insert(key, value)),
             Effect::Broadcast(bytes) => self.broadcast(from, term, &bytes),
             Effect::Direct { to, bytes } => {
-                let list = if term == 1 { &self.climate.old } else { &self.climate.new };
-                let to = list[to as usize];
+                let to = self.list(term)[to as usize];
                 let me = self.index_in(term, from).expect("a member");
                 self.deliver(from, to, term, Input::Direct { from: me, bytes });
             }
-            Effect::Fetch { ids, holders } => self.fetch(from, term, &ids, &holders),
+            Effect::Fetch { ids, holders } => {
+                let list = self.list(term);
+                let holders: Vec<usize> = holders.iter().map(|holder| list[*holder as usize]).collect();
+                self.fetch(from, term, &ids, &holders);
+            }
+            Effect::FetchOf { term: of, holder, ids } => {
+                let holder = self.list(of)[holder as usize];
+                self.fetch(from, term, &ids, &[holder]);
+            }
             Effect::Observe { stream, epoch, .. } => {
                 let (buckets, receipts_root) = (buckets(from, epoch), [from as u8; 32]);
                 let input = Input::Observed { stream, epoch, buckets, receipts_root };
@@ -294,13 +301,12 @@ impl World {
         self.after(delay, Event::Input(to, life, term, input));
     }
 
-    fn fetch(&mut self, from: usize, term: u64, ids: &[[u8; 32]], holders: &[u32]) {
-        let list = if term == 1 { self.climate.old.clone() } else { self.climate.new.clone() };
-        // What a node has pulled from the old term's members, on their word, lies on its own shelf.
-        let elders = self.climate.old.iter().copied().filter(|_| term == 2);
-        let places: Vec<usize> =
-            core::iter::once(from).chain(holders.iter().map(|h| list[*h as usize])).chain(elders).collect();
-        for place in places {
+    fn list(&self, term: u64) -> Vec<usize> {
+        if term == 1 { self.climate.old.clone() } else { self.climate.new.clone() }
+    }
+
+    fn fetch(&mut self, from: usize, term: u64, ids: &[[u8; 32]], holders: &[usize]) {
+        for place in core::iter::once(from).chain(holders.iter().copied()) {
             if !self.processes[place].up {
                 continue;
             }
@@ -322,12 +328,14 @@ impl World {
         if self.climate.liar && from != 0 && !late && matches!(message, Message::Checkpoint(_)) {
             return;
         }
-        let lie = (from == 0 && self.climate.liar).then(|| self.spoil(from, &message)).flatten();
-        let bytes = lie.as_deref().unwrap_or(bytes);
+        let lies = if from == 0 && self.climate.liar { self.spoil(&message) } else { Vec::new() };
+        let said = if lies.is_empty() { vec![bytes.to_vec()] } else { lies };
         let me = self.index_in(term, from).expect("a member");
-        let input = || Input::Message { from: me, bytes: bytes.to_vec() };
-        for to in (0..self.processes.len()).filter(|to| *to != from) {
-            self.deliver(from, to, term, input());
+        for bytes in &said {
+            let input = || Input::Message { from: me, bytes: bytes.clone() };
+            for to in (0..self.processes.len()).filter(|to| *to != from) {
+                self.deliver(from, to, term, input());
+            }
         }
         // What one term says to the other: heard by everybody, the same process included.
         let other = match message {
@@ -340,17 +348,24 @@ impl World {
         {
             self.force(key);
         }
-        (0..self.processes.len()).for_each(|to| self.deliver(from, to, other, input()));
+        for bytes in &said {
+            let input = || Input::Overheard { term, from: me, bytes: bytes.clone() };
+            (0..self.processes.len()).for_each(|to| self.deliver(from, to, other, input()));
+        }
     }
 
-    /// A true header and certificate beside pieces of another state, which the liar serves.
-    fn spoil(&mut self, from: usize, message: &Message) -> Option<Vec<u8>> {
-        let Message::Checkpoint(checkpoint) = message else { return None };
+    /// True headers and certificates, beside lists of pieces that nobody has, and pieces of another state, which the liar
+    /// serves.
+    fn spoil(&mut self, message: &Message) -> Vec<Vec<u8>> {
+        let Message::Checkpoint(checkpoint) = message else { return Vec::new() };
         let mut state = oracle_core::state::State { next_epoch: 99, ..Default::default() };
         state.previous_header = [7; 32].into();
         let (lie, pieces) = Checkpoint::of(&checkpoint.header, *checkpoint.certificate, &state);
-        self.processes[from].shelf.extend(pieces.into_iter().map(|piece| (piece.id, piece)));
-        Some(Message::Checkpoint(lie).encode())
+        self.processes[0].shelf.extend(pieces.into_iter().map(|piece| (piece.id, piece)));
+        let mut lies: Vec<Checkpoint> =
+            (0..20).map(|n| Checkpoint { pieces: vec![[n; 32].into()], ..lie.clone() }).collect();
+        lies.push(lie);
+        lies.into_iter().map(|lie| Message::Checkpoint(lie).encode()).collect()
     }
 
     /// Nobody may ever be heard saying two things, across crashes too.

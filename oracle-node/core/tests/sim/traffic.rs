@@ -43,6 +43,7 @@ impl Committee {
                 self.deliver_to_member(to, &input);
             }
             Effect::Fetch { ids, holders } => self.fetch(from, &ids, &holders),
+            Effect::FetchOf { holder, ids, .. } => self.fetch(from, &ids, &[holder]),
             Effect::Observe { stream, epoch, devices } => self.observe(from, (stream, epoch), &devices),
             Effect::Serve(contents) => {
                 self.processes[from].store.extend(contents.into_iter().map(|content| (content.id, content)));

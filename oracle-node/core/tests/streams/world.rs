@@ -160,7 +160,7 @@ impl World {
                 }
             }
             Effect::Direct { to, bytes } => self.send(to as usize, Input::Direct { from: me, bytes }),
-            Effect::Fetch { ids, .. } => {
+            Effect::Fetch { ids, .. } | Effect::FetchOf { ids, .. } => {
                 let shelves = || self.processes.iter().flat_map(|process| process.shelf.values());
                 let found = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
                 self.send(from, Input::Content(found));
