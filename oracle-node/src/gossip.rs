@@ -59,6 +59,15 @@ pub enum Command {
         /// Places in the roster of those that said they hold them.
         holders: Vec<u32>,
     },
+    /// A member of a term says that it holds this evidence: fetch it, as far as the member's room goes.
+    Offered {
+        /// The term.
+        term: u64,
+        /// The member's index in it.
+        holder: u32,
+        /// Evidence ids.
+        ids: Vec<[u8; 32]>,
+    },
     /// The same, asking members of a term.
     PullOf {
         /// The term.

@@ -154,7 +154,7 @@ mod tests {
         for part in ["expr: ", "severity: ", "summary: ", "action: "] {
             assert_eq!(rules.matches(part).count(), alerts, "{part}");
         }
-        let codes = ["contradiction_withheld", "sign_once_refused", "certificate_conflict"];
+        let codes = ["contradiction_withheld", "sign_once_refused"];
         let sources = [include_str!("node/effects.rs"), include_str!("../core/src/oracle/seal.rs")];
         for code in codes {
             assert!(rules.contains(code) && sources.iter().any(|source| source.contains(code)), "{code}");

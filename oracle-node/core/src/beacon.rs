@@ -13,6 +13,7 @@ use aggregator::{Share, Sharing, Signature};
 use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
+use crate::answers::Answers;
 use crate::effect::{Effect, Record};
 use crate::keyring::{Keyring, Span};
 use crate::limits;
@@ -65,6 +66,7 @@ pub struct Beacon {
     /// First slot that belongs to a later term.
     until: u64,
     slots: BTreeMap<u64, Slot>,
+    answers: Answers,
 }
 
 /// A certificate in the journal.
@@ -93,7 +95,8 @@ impl Beacon {
     /// The same with keys by epoch.
     #[must_use]
     pub fn with_keys(term: Term, keys: Keyring, me: u32) -> Self {
-        Self { term, keys, me, floor: 0, open: 0, unreleased: 0, until: u64::MAX, slots: BTreeMap::new() }
+        let (slots, answers) = (BTreeMap::new(), Answers::default());
+        Self { term, keys, me, floor: 0, open: 0, unreleased: 0, until: u64::MAX, slots, answers }
     }
 
     /// Takes the keys by epoch. Slots without a certificate whose sharing is another now begin again: partials of two
@@ -166,7 +169,9 @@ impl Beacon {
             && let Some(certificate) = entry.certificate()
         {
             let settled = self.term.slot_start(slot).is_some_and(|start| now >= start.saturating_add(REPEAT_MS));
-            if settled && entry.may_answer(now, ANSWER_MS) {
+            // Who hands over its own partial lacks the certificate; of what others lack it need not speak.
+            let asks = settled && from == member;
+            if asks && entry.may_answer(now, ANSWER_MS) && self.answers.may_answer(now, from) {
                 out.push(Effect::Broadcast(Message::Beacon(slot, certificate.into()).encode()));
             }
             return out;

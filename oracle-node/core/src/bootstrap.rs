@@ -50,6 +50,15 @@ const RESENDS_QUICK: u32 = 40;
 /// How long the last of the committee is waited for, once n−f are there, ms (logs and confirmation partials).
 const GRACE_MS: u64 = 10_000;
 
+/// A broadcast of another member.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    /// Who handed it over; signatures in it may be others'.
+    pub from: u32,
+    /// What it says.
+    pub message: &'a Message,
+}
+
 /// Something that happens to a bootstrap.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
@@ -57,7 +66,7 @@ pub enum Event<'a> {
     Tick,
     /// A broadcast of another member. Of interest: kinds 2, 3, 5 and 6, `DkgLog`, `Activation`, `Sharing`; the rest is
     /// ignored.
-    Message(&'a Message),
+    Message(Heard<'a>),
     /// A message for this member alone, over the channel that authenticated `from`.
     Direct {
         /// The authenticated sender.
@@ -226,7 +235,7 @@ impl Bootstrap {
         }
         match event {
             Event::Tick => {}
-            Event::Message(message) => self.on_message(now, message, &mut out),
+            Event::Message(heard) => self.on_message(now, *heard, &mut out),
             Event::Direct { from, message: message @ (Direct::RefreshDeal(..) | Direct::RefreshAck(..)) } => {
                 self.refresher.on_direct(context, *from, message, &mut out);
             }
@@ -240,9 +249,9 @@ impl Bootstrap {
         out
     }
 
-    fn on_message(&mut self, now: u64, message: &Message, out: &mut Vec<Effect>) {
-        let context = &mut self.context;
-        self.refresher.on_message(context, now, message, out);
+    fn on_message(&mut self, now: u64, heard: Heard<'_>, out: &mut Vec<Effect>) {
+        let (context, message) = (&mut self.context, heard.message);
+        self.refresher.on_message(context, now, heard, out);
         match message {
             Message::DkgLog(log) => self.generation.on_log(context, log),
             Message::Activation(member, signature) => match &mut self.confirmation {
@@ -253,12 +262,12 @@ impl Bootstrap {
         }
         let Some(instance) = instance_of(message) else { return };
         match (instance.kind(), &mut self.confirmation) {
-            (Some(Kind::Dkg), _) if instance == DKG => self.generation.on_message(context, now, message, out),
+            (Some(Kind::Dkg), _) if instance == DKG => self.generation.on_message(context, now, heard, out),
             (Some(Kind::Confirmation), _) if instance != CONFIRMATION => {} // of a refresh
             (Some(Kind::Confirmation), Some(confirmation)) => confirmation.on_message(context, now, message, out),
             (Some(Kind::Confirmation), None) => self.early.keep_partial(context, message),
             (Some(Kind::KeyActivation), _) => {
-                self.device_keys.on_message(context, &mut self.sign_once, now, instance, message, out);
+                self.device_keys.on_message(context, &mut self.sign_once, now, instance, heard, out);
             }
             _ => {}
         }
@@ -381,14 +390,17 @@ fn instance_of(message: &Message) -> Option<InstanceId> {
 }
 
 impl Context {
-    /// An agreement whose view v is led by member (v − 1) mod n.
+    /// An agreement whose view v is led by member (number + v − 1) mod n: a member that leads one first, and stalls it, does
+    /// not lead the next one first.
     fn qbft(&self, instance: InstanceId) -> qbft::Config {
+        let n = self.term.n();
+        let first = u32::try_from(instance.epoch.checked_rem(u64::from(n)).unwrap_or(0)).unwrap_or(0);
         qbft::Config {
             scope: self.term.scope,
             members: self.addresses.clone(),
             instance,
             me: self.me,
-            leaders: (0..self.term.n()).collect(),
+            leaders: (first..n).chain(0..first).collect(),
             base_timeout_ms: self.timing.view_timeout_ms,
         }
     }

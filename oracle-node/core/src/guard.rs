@@ -24,6 +24,10 @@ use crate::wire::{InstanceId, Message, PreparedProof, Proposal, RoundChange, Sta
 /// Epochs with certified reports without this member that a listening one must have seen: a leader may leave out one observation.
 pub const ABSENT_REPORTS: u64 = 2;
 
+/// Different statements in this member's name that are looked at in one message: an honest one holds one for each view that
+/// it tells of. Each costs a look into the store and a signature check, and a forger could put 36,000 into a message.
+const LOOKS_MAX: usize = 32;
+
 /// What may be said about instances of one term; everything else may have been said and forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -146,14 +150,14 @@ impl Guard {
         now: u64,
         mut remembers: impl FnMut(&Statement) -> bool,
     ) -> Option<Finding> {
-        let mut unknown = Vec::new();
+        let mut own: Vec<&Statement> = Vec::new();
         statements(message, &mut |statement| {
-            let own = statement.member == self.me && !remembers(statement);
-            if own && statement.is_authentic(&self.scope, &self.addresses) {
-                unknown.push(statement.instance);
+            if statement.member == self.me && own.len() < LOOKS_MAX && !own.contains(&statement) {
+                own.push(statement);
             }
         });
-        let worst = unknown.into_iter().max_by_key(|instance| instance.epoch)?;
+        let unknown = |s: &&Statement| !remembers(s) && s.is_authentic(&self.scope, &self.addresses);
+        let worst = own.into_iter().filter(unknown).map(|s| s.instance).max_by_key(|instance| instance.epoch)?;
         Some(self.spoke(term, worst, now))
     }
 

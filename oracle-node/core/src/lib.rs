@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::float_arithmetic)]
 
+mod answers;
 pub mod archive;
 pub mod beacon;
 pub mod bootstrap;

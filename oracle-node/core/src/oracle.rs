@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::beacon::Beacon;
-use crate::bootstrap::{Bootstrap, Event, Timing};
+use crate::bootstrap::{Bootstrap, Event, Heard, Timing};
 use crate::effect::{Effect, Input, Journal, Transmission};
 use crate::handover::{NewKey, Start};
 use crate::limits;
@@ -152,10 +152,10 @@ impl Oracle {
             },
             Input::Observed { stream, epoch, buckets, receipts_root } => {
                 touched = Touched::One(stream);
-                if let Some(Running { beacon, streams, .. }) = self.running.as_deref_mut()
+                if let Some(Running { beacon, answers, streams, .. }) = self.running.as_deref_mut()
                     && let Some(stream) = streams.get_mut(&stream)
                 {
-                    let mut step = Step { beacon, now, out: &mut out };
+                    let mut step = Step { beacon, answers, now, out: &mut out };
                     stream.with(epoch, &mut step, |round, ctx| round.on_observed(ctx, buckets, receipts_root));
                 }
             }
@@ -238,7 +238,7 @@ impl Oracle {
         let of_terms = of_rotation || matches!(message, Message::NewKey(_) | Message::Checkpoint(_));
         let of_beacon = matches!(message, Message::BeaconPartial(..) | Message::Beacon(..));
         if !of_report && !of_beacon && !of_terms {
-            out.extend(self.bootstrap.step(now, &Event::Message(&message)));
+            out.extend(self.bootstrap.step(now, &Event::Message(Heard { from, message: &message })));
         } else if let Some(running) = &mut self.running {
             return running.on_message(now, from, &message, bytes.len(), out);
         }

@@ -226,19 +226,19 @@ impl Qbft {
         out
     }
 
-    /// Takes a message. Anything that is not authentic, not of this instance, out of bounds or already known changes
-    /// nothing.
-    pub fn on_message(&mut self, now: u64, message: &Message) -> Vec<Action> {
+    /// Takes a message that member `from` handed over, whoever signed what is in it. Anything that is not authentic, not of
+    /// this instance, out of bounds or already known changes nothing.
+    pub fn on_message(&mut self, now: u64, from: u32, message: &Message) -> Vec<Action> {
         let mut out = Vec::new();
         if self.decided.is_some() {
             self.help(now, message, &mut out);
             return out;
         }
         match message {
-            Message::Proposal(proposal) => self.on_proposal(proposal, &mut out),
+            Message::Proposal(proposal) => self.on_proposal(from, proposal, &mut out),
             Message::Vote(statement) => self.on_vote(statement, &mut out),
-            Message::RoundChange(change) => self.on_round_change(change, &mut out),
-            Message::Decided(decided) => self.on_decided(decided, &mut out),
+            Message::RoundChange(change) => self.on_round_change(from, change, &mut out),
+            Message::Decided(decided) => self.on_decided(from, decided, &mut out),
             Message::Status(instance) if *instance == self.config.instance && self.may_help(now) => {
                 self.helped_at = Some(now);
                 self.resend(&mut out);
@@ -323,7 +323,7 @@ impl Qbft {
     }
 
     /// Who leads `view`; `None` for view 0 or an empty list.
-    fn leader(&self, view: u32) -> Option<u32> {
+    pub(crate) fn leader(&self, view: u32) -> Option<u32> {
         let turn = usize::try_from(view.checked_sub(1)?).ok()?;
         let place = turn.checked_rem(self.config.leaders.len())?;
         self.config.leaders.get(place).copied()

@@ -178,6 +178,13 @@ impl Network {
                 self.pull(&ids, &places);
             }
             Command::Pull { ids, holders } => self.pull(&ids, &holders),
+            Command::Offered { term, holder, ids } => {
+                let place = self.member(term, holder).and_then(|peer| self.place(&peer));
+                if let Some(place) = place.filter(|place| Some(*place) != self.place(&self.me)) {
+                    self.puller.offer(&ids, place);
+                    self.send_pulls();
+                }
+            }
         }
     }
 

@@ -282,7 +282,7 @@ impl Hands {
             if let Ok(ids) = lacking.await
                 && !ids.is_empty()
             {
-                let _ = gossip.send(Command::PullOf { term, ids, holders: vec![from] }).await;
+                let _ = gossip.send(Command::Offered { term, holder: from, ids }).await;
             }
         });
     }

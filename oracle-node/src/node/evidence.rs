@@ -68,7 +68,12 @@ pub(super) fn start(worker: Worker) -> mpsc::Sender<Pulled> {
 impl Worker {
     fn take(&self, round: Vec<Pulled>) -> Result<(), StoreError> {
         let (blobs, evidence): (Vec<_>, Vec<_>) = round.into_iter().partition(|pulled| pulled.item.class == 0);
-        let mut ready: Vec<Content> = blobs.iter().map(|pulled| content(&pulled.item)).collect();
+        // Only what the core waits for is put on the shelf: a member may offer whatever has a hash.
+        let waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (awaited, strange): (Vec<_>, Vec<_>) = blobs.iter().partition(|pulled| waiting.contains(&*pulled.item.id));
+        drop(waiting);
+        self.metrics.pulls_bad.inc_by(u64::try_from(strange.len()).unwrap_or(0));
+        let mut ready: Vec<Content> = awaited.into_iter().map(|pulled| content(&pulled.item)).collect();
         if !ready.is_empty() {
             self.store.serve(&ready)?;
         }

@@ -240,3 +240,15 @@ fn memory_is_bounded_while_nobody_prunes() {
     beacon.on_tick(GENESIS + (KEPT + 1_000) * SLOT);
     assert!(beacon.slots.len() as u64 <= KEPT);
 }
+
+#[test]
+fn what_one_member_can_make_the_others_answer_is_bounded() {
+    // Every answer is a broadcast, and every member answers: n answers to n members for one small message.
+    let mut nodes = committee();
+    let now = GENESIS + 900 * SLOT;
+    for slot in 0..800 {
+        nodes[0].add_verified(slot, [9; 48]);
+    }
+    let answers: usize = (0..800).map(|slot| said(&nodes[0].on_partial(now, 3, 3, slot, &[7; 48])).len()).sum();
+    assert!(answers <= 64, "one liar's 800 partials of old slots were answered by {answers} broadcasts at once");
+}

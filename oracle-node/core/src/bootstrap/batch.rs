@@ -10,7 +10,7 @@ use super::confirm::note_fault;
 use super::device_keys::{PendingKey, digest, pack, unpack};
 use super::journal::Keys;
 use super::sign_once::SignOnce;
-use super::{Context, Repeat, broadcast};
+use super::{Context, Heard, Repeat, broadcast};
 use crate::effect::{Effect, Record, Transmission};
 use crate::partials::Partials;
 use crate::qbft::{Action, Qbft};
@@ -102,10 +102,11 @@ impl Batch {
         &mut self,
         context: &mut Context,
         now: u64,
-        message: &Message,
+        heard: Heard<'_>,
         pending: &[PendingKey],
         out: &mut Vec<Effect>,
     ) {
+        let message = heard.message;
         match message {
             Message::Partial(partial) => self.on_partial(context, now, partial, out),
             Message::Certified(certified) => self.on_certified(certified),
@@ -114,7 +115,7 @@ impl Batch {
         if matches!(message, Message::Status(_)) {
             self.answer(now, out);
         }
-        let actions = self.qbft.on_message(now, message);
+        let actions = self.qbft.on_message(now, heard.from, message);
         self.carry_out(context, now, actions, pending, out);
     }
 

@@ -10,7 +10,7 @@ use minicbor::bytes::ByteVec;
 use sha2::{Digest, Sha256};
 
 use super::journal::{self, Keys};
-use super::{Context, DKG, GRACE_MS, Phase, Repeat, broadcast};
+use super::{Context, DKG, GRACE_MS, Heard, Phase, Repeat, broadcast};
 use crate::effect::{Effect, Record};
 use crate::limits;
 use crate::qbft::{Action, Qbft};
@@ -167,8 +167,8 @@ impl Generation {
     }
 
     /// A message of the agreement on the logs.
-    pub(super) fn on_message(&mut self, context: &mut Context, now: u64, message: &Message, out: &mut Vec<Effect>) {
-        if let Message::Proposal(proposal) = message {
+    pub(super) fn on_message(&mut self, context: &mut Context, now: u64, heard: Heard<'_>, out: &mut Vec<Effect>) {
+        if let Message::Proposal(proposal) = heard.message {
             // Another member has enough logs and the proposal alone shows it: begin with it.
             // Judging is slow: not for what its leader has not signed.
             if !self.has_candidate
@@ -180,16 +180,15 @@ impl Generation {
                 self.carry_out(context, now, actions, out);
             }
         }
-        let actions = self.qbft.on_message(now, message);
+        let actions = self.qbft.on_message(now, heard.from, heard.message);
         self.carry_out(context, now, actions, out);
     }
 
     /// Whether a view's leader signed this as its proposal, for a view not far ahead.
     fn is_by_leader(&self, context: &Context, said: &Statement) -> bool {
-        let leader = said.view.checked_sub(1).and_then(|turn| turn.checked_rem(context.term.n()));
         said.instance == self.instance
             && said.phase == typed::Phase::Proposal as u8
-            && leader == Some(said.member)
+            && self.qbft.leader(said.view) == Some(said.member)
             && said.view <= self.qbft.view().saturating_add(limits::VIEWS_AHEAD_MAX)
             && said.is_authentic(&context.term.scope, &context.addresses)
     }

@@ -7,10 +7,10 @@ use alloy_primitives::{B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use minicbor::{Decode, Encode};
 
-use super::Context;
 use super::batch::Batch;
 use super::journal::{self, Keys};
 use super::sign_once::SignOnce;
+use super::{Context, Heard};
 use crate::effect::{Effect, Record};
 use crate::limits;
 use crate::qbft::journal_prefix;
@@ -129,18 +129,18 @@ impl DeviceKeys {
         sign_once: &mut SignOnce,
         now: u64,
         instance: InstanceId,
-        message: &Message,
+        heard: Heard<'_>,
         out: &mut Vec<Effect>,
     ) {
         let number = instance.epoch;
         let in_window = number == self.next || number == self.next.saturating_add(1);
-        let asks = matches!(message, Message::Status(_) | Message::Certified(_));
+        let asks = matches!(heard.message, Message::Status(_) | Message::Certified(_));
         if instance.stream != 0 || !in_window || (asks && !self.batches.contains_key(&number)) {
             return;
         }
         let pending = self.pending.clone();
         let batch = self.open(context, number, now, out);
-        batch.on_message(context, now, message, &pending, out);
+        batch.on_message(context, now, heard, &pending, out);
         self.settle(context, sign_once, number, now, out);
     }
 

@@ -16,7 +16,7 @@ mod progress;
 mod roster;
 mod vault;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aggregator::dkg::{Basis, Ceremony, DkgError};
@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 use super::confirm::{Confirmation, Early};
 use super::dealing::{self, Generation};
 use super::sign_once::SignOnce;
-use super::{Context, Repeat, broadcast, instance_of, journal};
+use super::{Context, Heard, Repeat, broadcast, instance_of, journal};
 use crate::effect::{Effect, Entropy, Record};
 use crate::keyring::Keyring;
 use crate::limits::REFRESH_AHEAD_S;
@@ -76,7 +76,7 @@ pub(super) struct Refresher {
     asks: BTreeMap<u32, Statement>,
     attempt: Option<Attempt>,
     /// Members that an earlier refresh of this process waited for in vain.
-    suspects: BTreeSet<u32>,
+    suspects: Vec<u32>,
     failure: Option<String>,
     /// Latest time seen, unix ms.
     clock: u64,
@@ -97,7 +97,7 @@ impl Refresher {
             used,
             asks: BTreeMap::new(),
             attempt: None,
-            suspects: BTreeSet::new(),
+            suspects: Vec::new(),
             failure: None,
             clock: now,
             journal: records_of(context, used, journal),
@@ -202,8 +202,8 @@ impl Refresher {
     }
 
     /// Broadcasts: asks, the agreements of the refresh under way, and public shares.
-    pub(super) fn on_message(&mut self, context: &mut Context, now: u64, message: &Message, out: &mut Vec<Effect>) {
-        match message {
+    pub(super) fn on_message(&mut self, context: &mut Context, now: u64, heard: Heard<'_>, out: &mut Vec<Effect>) {
+        match heard.message {
             Message::Observation(said, _) => self.on_ask(context, now, said, out),
             Message::Sharing(bytes) => self.on_sharing(context, bytes, out),
             Message::Status(asked) if *asked == roster::instance(0) => self.answer(now, out),
@@ -219,20 +219,21 @@ impl Refresher {
                 Some(attempt) => attempt.early.keep_activation(context, *member, signature),
                 None => {}
             },
-            _ => self.on_agreement(context, now, message, out),
+            _ => self.on_agreement(context, now, heard, out),
         }
     }
 
-    fn on_agreement(&mut self, context: &mut Context, now: u64, message: &Message, out: &mut Vec<Effect>) {
+    fn on_agreement(&mut self, context: &mut Context, now: u64, heard: Heard<'_>, out: &mut Vec<Effect>) {
+        let message = heard.message;
         let Some(instance) = instance_of(message) else { return };
         let base = self.base();
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == instance.epoch) else { return };
         let named = |kind| instance == InstanceId::new(kind, 0, attempt.number);
         if named(Kind::Refresh) {
-            attempt.roster.on_message(context, now, base, message, out);
+            attempt.roster.on_message(context, now, base, heard, out);
         } else if named(Kind::Dkg) {
             if let Some(generation) = &mut attempt.generation {
-                generation.on_message(context, now, message, out);
+                generation.on_message(context, now, heard, out);
             }
         } else if named(Kind::Confirmation) {
             match &mut attempt.confirmation {
@@ -366,11 +367,26 @@ impl Refresher {
         let text =
             format!("refresh {} has ended without success: {why}; waited for members {missing:?}", attempt.number);
         if attempt.generation.is_some() {
-            self.suspects = missing.into_iter().filter(|member| *member != context.me).collect();
+            self.suspect(context, &missing);
         }
         out.push(Effect::Note { code: "refresh_failed", text: text.clone() });
         self.failure = Some(text);
         self.erase_attempt(context, out);
+    }
+
+    /// Leaves the f members that were waited for last out of the next one. Had it waited for more than f, that tells nothing
+    /// of any of them.
+    fn suspect(&mut self, context: &Context, missing: &[u32]) {
+        let faults = context.term.n().saturating_sub(context.term.quorum());
+        let faults = usize::try_from(faults).unwrap_or(usize::MAX);
+        let others: Vec<u32> = missing.iter().copied().filter(|member| *member != context.me).collect();
+        if others.len() > faults {
+            return;
+        }
+        self.suspects.retain(|member| !others.contains(member));
+        self.suspects.extend(others);
+        let known = self.suspects.len().saturating_sub(faults);
+        self.suspects.drain(..known);
     }
 
     /// Drops the refresh under way, or done, with its seed and its deals.

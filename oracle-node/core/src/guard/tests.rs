@@ -182,3 +182,19 @@ fn a_silenced_agreement_says_nothing_new_and_repeats_what_it_said() {
     assert!(repeated.iter().any(|action| matches!(action, Action::Broadcast(Message::Proposal(_)))));
     assert!(!repeated.iter().any(|action| matches!(action, Action::Persist(_))));
 }
+
+#[test]
+fn one_message_costs_a_bounded_number_of_looks_and_signature_checks() {
+    // A liar fills one message (4 MiB hold 36,000 statements) with "votes" in this member's name, each a little different.
+    let stranger = MemberKey::from_bytes(&[8; 32]).expect("a key");
+    let forged = vote(&stranger, 5);
+    let commits = (0..10_000).map(|view| Statement { view, ..forged.clone() }).collect();
+    let message = Message::Decided(crate::wire::Decided { commits, content: vec![].into() });
+    let (mut guard, mut looks) = (guard(false, START), 0);
+    let finding = guard.hear(&term(), &message, START + 1, |_| {
+        looks += 1;
+        looks > 500 // the test ends before its patience does
+    });
+    assert_eq!(finding, None);
+    assert!(looks <= crate::limits::MEMBERS_MAX, "{looks} looks into the store, and as many signatures recovered");
+}

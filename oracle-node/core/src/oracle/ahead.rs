@@ -47,10 +47,11 @@ impl Ahead {
         }
     }
 
-    /// Everything about an epoch, peer by peer.
-    pub(super) fn take(&mut self, epoch: u64) -> Vec<Message> {
+    /// Everything about an epoch, each message with the peer that handed it over.
+    pub(super) fn take(&mut self, epoch: u64) -> Vec<(u32, Message)> {
         let queues = self.epochs.remove(&epoch).unwrap_or_default();
-        queues.into_values().flat_map(|queue| queue.messages).collect()
+        let of = |(from, queue): (u32, Queue)| queue.messages.into_iter().map(move |message| (from, message));
+        queues.into_iter().flat_map(of).collect()
     }
 
     /// Forgets epochs before `next`.

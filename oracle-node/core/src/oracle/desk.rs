@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Behaviour;
 use super::journal::{FAULT, key};
+use crate::answers::Answers;
 use crate::beacon::Beacon;
 use crate::collect;
 use crate::effect::{Effect, Record};
@@ -39,6 +40,7 @@ pub(super) struct Desk {
 /// What every stream of a term works with in one step.
 pub(super) struct Step<'a> {
     pub(super) beacon: &'a mut Beacon,
+    pub(super) answers: &'a mut Answers,
     pub(super) now: u64,
     pub(super) out: &'a mut Vec<Effect>,
 }

@@ -117,13 +117,13 @@ impl Handing {
     pub(super) fn on_message(&mut self, ctx: &mut Ctx<'_>, from: u32, message: &Message) {
         match message {
             Message::Partial(signed) => self.seal.on_partial(ctx, from, signed),
-            Message::Certified(certified) if self.seal.on_certified(ctx, certified) => {
+            Message::Certified(certified) if self.seal.on_certified(ctx, from, certified) => {
                 ctx.out.push(Effect::Broadcast(Message::Status(self.instance).encode()));
             }
             Message::Certified(_) => {}
             _ if super::instance_of(message) == Some(self.instance) => {
                 self.start(ctx);
-                let actions = self.qbft.on_message(ctx.now, message);
+                let actions = self.qbft.on_message(ctx.now, from, message);
                 self.act(ctx, actions);
             }
             _ => {}
@@ -278,7 +278,10 @@ impl Handing {
 /// The instance of one attempt; stream = attempt, epoch = the new term.
 fn attempt(ctx: &Ctx<'_>, successor: &Term, attempt: u32, journal: &Journal) -> (InstanceId, Qbft, Seal) {
     let instance = InstanceId::new(Kind::Rotation, attempt, successor.scope.term);
-    let config = ctx.desk.agreement_on(instance, (0..ctx.desk.term.n()).collect());
+    // Who leads one attempt first, and proposes a plan that the chain cannot take, does not lead the next one first.
+    let n = ctx.desk.term.n();
+    let first = attempt.checked_rem(n).unwrap_or(0);
+    let config = ctx.desk.agreement_on(instance, (first..n).chain(0..first).collect());
     let qbft = Qbft::restore(config, ctx.desk.key.clone(), journal);
     (instance, qbft, Seal::restore(instance, &ctx.desk.term.scope, journal))
 }

@@ -16,11 +16,13 @@ impl Past {
         Self { decided, certified, answered_at: None }
     }
 
-    /// Broadcasts both, at most once per `pause` ms.
-    pub(super) fn answer(&mut self, now: u64, pause: u64, out: &mut Vec<Effect>) {
-        if self.answered_at.is_some_and(|at| now < at.saturating_add(pause)) {
-            return;
-        }
+    /// Whether the last answer is `pause` ms ago.
+    pub(super) fn is_rested(&self, now: u64, pause: u64) -> bool {
+        self.answered_at.is_none_or(|at| now >= at.saturating_add(pause))
+    }
+
+    /// Broadcasts both.
+    pub(super) fn answer(&mut self, now: u64, out: &mut Vec<Effect>) {
         self.answered_at = Some(now);
         out.push(Effect::Broadcast(Message::Decided(self.decided.clone()).encode()));
         if let Some(certified) = &self.certified {

@@ -38,6 +38,8 @@ pub(super) struct Round {
     /// What [`report::compute_trusting`] need not check again.
     pub(super) verified: BTreeSet<[u8; 32]>,
     pub(super) statements: BTreeMap<u32, Statement>,
+    /// Members that are known to have signed two observations.
+    accused: BTreeSet<u32>,
     pub(super) bodies: Bodies,
     pub(super) blobs: Blobs,
     pub(super) qbft: Option<Qbft>,
@@ -80,6 +82,7 @@ impl Round {
             resend_at: 0,
             verified: BTreeSet::new(),
             statements: BTreeMap::new(),
+            accused: BTreeSet::new(),
             bodies: Bodies::new(),
             blobs: Blobs::new(),
             qbft: None,
@@ -180,7 +183,8 @@ impl Round {
             && statement.view == 0
             && statement.member != ctx.desk.me;
         let known = self.statements.get(&statement.member);
-        if !fits || known == Some(statement) || bytes.len() > limits::BLOB_BYTES_MAX {
+        let old = known == Some(statement) || self.accused.contains(&statement.member);
+        if !fits || old || bytes.len() > limits::BLOB_BYTES_MAX {
             return;
         }
         if !statement.is_authentic(&ctx.desk.term.scope, &ctx.desk.addresses) {
@@ -188,6 +192,7 @@ impl Round {
         }
         if let Some(first) = known {
             if first.value != statement.value {
+                self.accused.insert(statement.member);
                 ctx.accuse(&FaultProof { a: first.clone(), b: statement.clone() });
             }
             return;
@@ -201,9 +206,9 @@ impl Round {
     }
 
     /// A message of the agreement.
-    pub(super) fn on_agreement(&mut self, ctx: &mut Ctx<'_>, message: &Message) {
+    pub(super) fn on_agreement(&mut self, ctx: &mut Ctx<'_>, from: u32, message: &Message) {
         if let Some(qbft) = &mut self.qbft {
-            let actions = qbft.on_message(ctx.now, message);
+            let actions = qbft.on_message(ctx.now, from, message);
             self.act(ctx, actions);
         }
     }

@@ -9,6 +9,7 @@ use super::desk::{Desk, Step};
 use super::handing::{Bases, Handing, kept};
 use super::inherit::Author;
 use super::stream::Stream;
+use crate::answers::Answers;
 use crate::beacon::Beacon;
 use crate::effect::{Effect, Journal};
 use crate::handover::Start;
@@ -23,6 +24,8 @@ use crate::wire::Message;
 pub(super) struct Running {
     pub(super) desk: Desk,
     pub(super) beacon: Beacon,
+    /// What each member may ask about decided epochs, of all streams together.
+    pub(super) answers: Answers,
     pub(super) streams: BTreeMap<u32, Stream>,
     /// The rotation in the making.
     pub(super) handing: Option<Handing>,
@@ -63,7 +66,16 @@ impl Running {
             (*number, Stream::new(desk, &journal, start.clone(), share))
         };
         let streams = streams.iter().map(stream).collect();
-        Self { desk, beacon, streams, handing: None, ends: None, journal: kept(&journal), unserved: 0 }
+        Self {
+            desk,
+            beacon,
+            answers: Answers::default(),
+            streams,
+            handing: None,
+            ends: None,
+            journal: kept(&journal),
+            unserved: 0,
+        }
     }
 
     /// Takes the keys by epoch, after a refresh.
@@ -96,8 +108,8 @@ impl Running {
             return;
         }
         let streams = self.streams.keys().copied().collect();
-        let Self { desk, beacon, journal, .. } = self;
-        self.handing = Some(Handing::new(&Step { beacon, now, out }.ctx(desk), successor, streams, journal));
+        let Self { desk, beacon, answers, journal, .. } = self;
+        self.handing = Some(Handing::new(&Step { beacon, answers, now, out }.ctx(desk), successor, streams, journal));
     }
 
     /// The chain rotated away from this term, in every stream at once.
@@ -117,7 +129,7 @@ impl Running {
         bytes: usize,
         out: &mut Vec<Effect>,
     ) -> Touched {
-        let Self { desk, beacon, streams, handing, .. } = self;
+        let Self { desk, beacon, answers, streams, handing, .. } = self;
         let instance = super::instance_of(message);
         let rotates = instance.is_some_and(|instance| instance.kind() == Some(Kind::Rotation));
         match message {
@@ -136,7 +148,7 @@ impl Running {
             }
             _ if rotates => {
                 if let Some(handing) = handing {
-                    handing.on_message(&mut Step { beacon, now, out }.ctx(desk), from, message);
+                    handing.on_message(&mut Step { beacon, answers, now, out }.ctx(desk), from, message);
                 }
                 return Touched::All;
             }
@@ -144,7 +156,7 @@ impl Running {
         }
         let Some(instance) = instance else { return Touched::All };
         match streams.get_mut(&instance.stream) {
-            Some(stream) => stream.on_message(&mut Step { beacon, now, out }, from, instance, message, bytes),
+            Some(stream) => stream.on_message(&mut Step { beacon, answers, now, out }, from, instance, message, bytes),
             None => self.unserved = self.unserved.saturating_add(1),
         }
         Touched::One(instance.stream)
@@ -152,11 +164,11 @@ impl Running {
 
     /// What terms say to each other, in this one's network or another's.
     pub(super) fn on_overheard(&mut self, now: u64, author: Author, message: &Message, out: &mut Vec<Effect>) {
-        let Self { desk, beacon, streams, handing, .. } = self;
+        let Self { desk, beacon, answers, streams, handing, .. } = self;
         match message {
             Message::NewKey(key) => {
                 if let Some(handing) = handing {
-                    handing.on_key(&mut Step { beacon, now, out }.ctx(desk), key);
+                    handing.on_key(&mut Step { beacon, answers, now, out }.ctx(desk), key);
                 }
             }
             Message::Checkpoint(checkpoint) => {
@@ -172,14 +184,14 @@ impl Running {
 
     /// Lets the streams that something has changed, or whose time has come, do what they can; then the rotation.
     pub(super) fn advance(&mut self, now: u64, touched: Touched, out: &mut Vec<Effect>) {
-        let Self { desk, beacon, streams, handing, .. } = self;
+        let Self { desk, beacon, answers, streams, handing, .. } = self;
         if beacon.next_wakeup().is_some_and(|at| at <= now) {
             out.extend(beacon.on_tick(now));
         }
         for (number, stream) in streams.iter_mut() {
             let touches = touched == Touched::All || touched == Touched::One(*number);
             if touches || stream.next_wakeup().is_some_and(|at| at <= now) {
-                stream.advance(&mut Step { beacon, now, out });
+                stream.advance(&mut Step { beacon, answers, now, out });
             }
         }
         let Some(handing) = handing else { return };
@@ -189,7 +201,7 @@ impl Running {
             let Some((latest, recent)) = stream.bases() else { return };
             bases.add(*number, latest, recent);
         }
-        handing.advance(&mut Step { beacon, now, out }.ctx(desk), &bases);
+        handing.advance(&mut Step { beacon, answers, now, out }.ctx(desk), &bases);
     }
 
     pub(super) fn next_wakeup(&self) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! After the decision: sign once, gather partials, recover the certificate. DESIGN.md §9, step 4.
 //! Leaves out: deciding (`qbft`), and what the digest says (`report`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aggregator::Signature;
 use alloy_primitives::B256;
@@ -27,8 +27,14 @@ pub(super) struct Seal {
     /// By member, what each peer first handed over in its name: a relay may have swapped the partial.
     said: BTreeMap<u32, BTreeMap<u32, SignedPartial>>,
     certified: Option<Certified>,
-    /// A certificate that came before the decision.
-    early: Option<Certified>,
+    /// What came before the decision, by peer.
+    early: BTreeMap<u32, Certified>,
+    /// When to ask for the decision again at the earliest.
+    ask_at: u64,
+    /// Peers that handed over a certificate of the digest that does not verify: no further one of theirs is looked at.
+    liars: BTreeSet<u32>,
+    /// Members that are known to have signed two digests.
+    accused: BTreeSet<u32>,
     handed_over: bool,
     resend_at: u64,
     helped_at: Option<u64>,
@@ -47,7 +53,10 @@ impl Seal {
             said: BTreeMap::new(),
             handed_over: certified.is_some(),
             certified,
-            early: None,
+            early: BTreeMap::new(),
+            ask_at: 0,
+            liars: BTreeSet::new(),
+            accused: BTreeSet::new(),
             resend_at: u64::MAX,
             helped_at: None,
         }
@@ -83,8 +92,8 @@ impl Seal {
         for (from, early) in core::mem::take(&mut self.said).into_values().flatten() {
             self.take(ctx, from, &early);
         }
-        if let Some(early) = self.early.take() {
-            self.on_certified(ctx, &early);
+        for (from, early) in core::mem::take(&mut self.early) {
+            self.on_certified(ctx, from, &early);
         }
         self.recover(ctx);
     }
@@ -141,12 +150,14 @@ impl Seal {
         if self.certified.is_some() {
             return self.help(ctx);
         }
-        if !statement.is_authentic(&ctx.desk.term.scope, &ctx.desk.addresses) {
+        let accused = self.accused.contains(&statement.member);
+        if accused || !statement.is_authentic(&ctx.desk.term.scope, &ctx.desk.addresses) {
             return;
         }
         let kept = self.said.entry(statement.member).or_default();
         if let Some(first) = kept.values().next().filter(|first| first.statement.value != statement.value) {
             let proof = FaultProof { a: first.statement.clone(), b: statement.clone() };
+            self.accused.insert(statement.member);
             return ctx.accuse(&proof);
         }
         kept.entry(from).or_insert_with(|| signed.clone());
@@ -190,33 +201,32 @@ impl Seal {
         Certified { instance: self.instance, digest, certificate: Bytes::from(certificate.to_bytes()) }
     }
 
-    /// Takes a certificate from a peer. `true` when it proves that others have decided what is not decided here.
-    pub(super) fn on_certified(&mut self, ctx: &mut Ctx<'_>, certified: &Certified) -> bool {
-        let known = self.certified.is_some() || self.early.is_some();
-        if known || certified.instance != self.instance {
+    /// Takes a certificate that peer `from` hands over. `true` when it is time to ask what was decided: others say it was.
+    ///
+    /// Nothing shows what a digest is of before it is known here: a certificate of another epoch verifies under any name. So
+    /// what comes before the decision is only kept, the newest of each peer, and another digest is no concern of this instance.
+    pub(super) fn on_certified(&mut self, ctx: &mut Ctx<'_>, from: u32, certified: &Certified) -> bool {
+        if self.certified.is_some() || certified.instance != self.instance {
+            return false;
+        }
+        let Some(digest) = self.digest else {
+            self.early.insert(from, certified.clone());
+            let rested = ctx.now >= self.ask_at;
+            self.ask_at =
+                if rested { ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms / 2) } else { self.ask_at };
+            return rested;
+        };
+        if digest.0 != *certified.digest || self.liars.contains(&from) {
             return false;
         }
         let signature = Signature::from_bytes(&certified.certificate);
-        let group = ctx.desk.keys.group();
-        if !signature.is_ok_and(|signature| group.verify(&certified.digest, &signature).is_ok()) {
-            return false;
+        if signature.is_ok_and(|signature| ctx.desk.keys.group().verify(&digest.0, &signature).is_ok()) {
+            self.certified = Some(certified.clone());
+            self.helped_at = Some(ctx.now);
+        } else {
+            self.liars.insert(from);
         }
-        match self.digest {
-            Some(digest) if digest.0 == *certified.digest => {
-                self.certified = Some(certified.clone());
-                self.helped_at = Some(ctx.now);
-                false
-            }
-            Some(digest) => {
-                let text = format!("epoch {}: decided {digest} here, another digest is certified", self.instance.epoch);
-                ctx.note("certificate_conflict", text);
-                false
-            }
-            None => {
-                self.early = Some(certified.clone());
-                true
-            }
-        }
+        false
     }
 
     /// Sends the certificate to whoever still lacks it, at most every half view timeout.

@@ -221,17 +221,17 @@ impl Stream {
             Message::Certified(certified) => {
                 self.with(epoch, step, |round, ctx| {
                     // Certified elsewhere and undecided here: this member is behind.
-                    if round.seal.on_certified(ctx, certified) {
+                    if round.seal.on_certified(ctx, from, certified) {
                         ctx.out.push(Effect::Broadcast(Message::Status(instance).encode()));
                     }
                 });
             }
             _ if epoch > next => self.ahead.keep(epoch, from, message, bytes),
             Message::Status(_) | Message::RoundChange(_) if epoch < next => {}
-            _ => self.with(epoch, step, |round, ctx| round.on_agreement(ctx, message)),
+            _ => self.with(epoch, step, |round, ctx| round.on_agreement(ctx, from, message)),
         }
         if epoch < next {
-            self.answer(step, epoch, message);
+            self.answer(step, from, epoch, message);
         }
         if epoch == self.succession.first && matches!(message, Message::Status(_)) {
             self.answer_origin(step);
@@ -239,7 +239,7 @@ impl Stream {
     }
 
     /// Tells a member that asks about a decided epoch, or shows that it missed its end, what became of it.
-    fn answer(&mut self, step: &mut Step<'_>, epoch: u64, message: &Message) {
+    fn answer(&mut self, step: &mut Step<'_>, from: u32, epoch: u64, message: &Message) {
         let forgotten = !self.rounds.contains_key(&epoch);
         let asks = match message {
             Message::Status(_) | Message::RoundChange(_) => true,
@@ -248,8 +248,9 @@ impl Stream {
             _ => false,
         };
         let pause = self.desk.policy.view_timeout_ms / 2;
-        if let Some(past) = self.past.get_mut(&epoch).filter(|_| asks) {
-            past.answer(step.now, pause, step.out);
+        let Some(past) = self.past.get_mut(&epoch).filter(|_| asks) else { return };
+        if past.is_rested(step.now, pause) && step.answers.may_answer(step.now, from) {
+            past.answer(step.now, step.out);
         }
     }
 
@@ -305,8 +306,8 @@ impl Stream {
             let later = step.now.saturating_add(wait);
             self.with(next, step, |round, _| round.observe_at = round.opens_at.max(later));
         }
-        for message in early {
-            self.with(next, step, |round, ctx| round.on_agreement(ctx, &message));
+        for (from, message) in early {
+            self.with(next, step, |round, ctx| round.on_agreement(ctx, from, &message));
         }
         true
     }

@@ -17,7 +17,7 @@ impl Qbft {
         view >= 1 && view <= self.view.saturating_add(VIEWS_AHEAD_MAX)
     }
 
-    pub(super) fn on_proposal(&mut self, proposal: &Proposal, out: &mut Vec<Action>) {
+    pub(super) fn on_proposal(&mut self, from: u32, proposal: &Proposal, out: &mut Vec<Action>) {
         let statement = &proposal.statement;
         let view = statement.view;
         if !self.in_window(view) || self.leader(view) != Some(statement.member) {
@@ -33,7 +33,7 @@ impl Qbft {
             let kept = Proposal { content: wire_content(&[]), ..proposal.clone() };
             self.proposals.insert(view, kept);
         }
-        self.pool.offer(statement.value(), &proposal.content);
+        self.pool.offer(from, statement.value(), &proposal.content);
     }
 
     /// View 1 needs no reason; a later one needs n−f round changes, and the highest prepared value among them binds.
@@ -71,7 +71,7 @@ impl Qbft {
         self.report_faults(out);
     }
 
-    pub(super) fn on_decided(&mut self, decided: &Decided, out: &mut Vec<Action>) {
+    pub(super) fn on_decided(&mut self, from: u32, decided: &Decided, out: &mut Vec<Action>) {
         let Some(head) = decided.commits.first() else { return };
         let quorum = self.quorum_size();
         if self.quorum.is_none() && head.view >= 1 && self.book.accepts_quorum(&decided.commits, Phase::Commit, quorum)
@@ -80,7 +80,7 @@ impl Qbft {
             self.pool.forgive();
         }
         if self.quorum.as_ref().is_some_and(|q| q.value == head.value()) {
-            self.pool.offer(head.value(), &decided.content);
+            self.pool.offer(from, head.value(), &decided.content);
         }
         self.report_faults(out);
     }

@@ -47,7 +47,7 @@ impl Qbft {
         self.round_changes.entry(view).or_default().insert(self.config.me, change);
     }
 
-    pub(super) fn on_round_change(&mut self, change: &RoundChange, out: &mut Vec<Action>) {
+    pub(super) fn on_round_change(&mut self, from: u32, change: &RoundChange, out: &mut Vec<Action>) {
         let statement = &change.statement;
         let (member, view) = (statement.member, statement.view);
         if view < self.view || member == self.config.me {
@@ -68,7 +68,7 @@ impl Qbft {
             self.round_changes.entry(view).or_default().insert(member, kept);
         }
         if let Some(content) = &change.content {
-            self.pool.offer(prepared_of(change).1, content);
+            self.pool.offer(from, prepared_of(change).1, content);
         }
     }
 

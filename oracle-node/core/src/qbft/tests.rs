@@ -54,6 +54,17 @@ fn change(member: u32, view: u32, prepared: Option<PreparedProof>) -> RoundChang
     RoundChange { statement, prepared, content: None }
 }
 
+/// Hands a message over as the one who signed it does.
+fn hear(node: &mut Qbft, now: u64, message: &Message) -> Vec<Action> {
+    let from = match message {
+        Message::Proposal(proposal) => proposal.statement.member,
+        Message::Vote(vote) => vote.member,
+        Message::RoundChange(change) => change.statement.member,
+        _ => 0,
+    };
+    node.on_message(now, from, message)
+}
+
 fn votes(actions: &[Action]) -> Vec<(u8, u32)> {
     let vote = |action: &Action| match action {
         Action::Broadcast(Message::Vote(vote)) => Some((vote.phase, vote.view)),
@@ -77,15 +88,15 @@ const COMMIT: u8 = Phase::Commit as u8;
 fn the_fair_way_and_its_order() {
     let (content, value) = (b"A".as_slice(), keccak256(b"A"));
     let mut node = node(1);
-    let asked = node.on_message(1, &proposal(0, 1, content, vec![]));
+    let asked = hear(&mut node, 1, &proposal(0, 1, content, vec![]));
     assert!(matches!(&asked[..], [Action::Validate { view: 1, leader: 0, .. }]), "{asked:?}");
     let prepare = node.verdict(2, value, true);
     assert!(matches!(&prepare[..], [Action::Persist(_), Action::Broadcast(Message::Vote(_))]), "{prepare:?}");
-    assert_eq!(node.on_message(3, &vote(0, Phase::Prepare, 1, value)), []);
-    let commit = node.on_message(4, &vote(2, Phase::Prepare, 1, value));
+    assert_eq!(hear(&mut node, 3, &vote(0, Phase::Prepare, 1, value)), []);
+    let commit = hear(&mut node, 4, &vote(2, Phase::Prepare, 1, value));
     assert!(matches!(&commit[..], [Action::Persist(_), Action::Persist(_), Action::Broadcast(_)]), "{commit:?}");
-    assert_eq!(node.on_message(5, &vote(0, Phase::Commit, 1, value)), []);
-    let decided = node.on_message(6, &vote(2, Phase::Commit, 1, value));
+    assert_eq!(hear(&mut node, 5, &vote(0, Phase::Commit, 1, value)), []);
+    let decided = hear(&mut node, 6, &vote(2, Phase::Commit, 1, value));
     assert!(matches!(&decided[..], [Action::Persist(_), Action::Decided { .. }]), "{decided:?}");
     assert_eq!(node.decided(), Some((value, content)));
     assert_eq!(node.next_wakeup(), None);
@@ -94,11 +105,11 @@ fn the_fair_way_and_its_order() {
 #[test]
 fn one_vote_per_view_and_phase_across_a_restart() {
     let mut first = node(1);
-    first.on_message(1, &proposal(0, 1, b"A", vec![]));
+    hear(&mut first, 1, &proposal(0, 1, b"A", vec![]));
     let disk = records(&first.verdict(2, keccak256(b"A"), true));
     let mut again = Qbft::restore(config(1), key(1), &disk);
     assert_eq!(votes(&again.start(10)), [(PREPARE, 1)], "says the same again");
-    again.on_message(11, &proposal(0, 1, b"B", vec![]));
+    hear(&mut again, 11, &proposal(0, 1, b"B", vec![]));
     assert_eq!(again.verdict(12, keccak256(b"B"), true), [], "and nothing else");
 }
 
@@ -106,11 +117,11 @@ fn one_vote_per_view_and_phase_across_a_restart() {
 fn equivocation_is_proven_once_and_counts_once() {
     let mut node = node(1);
     let (a, b) = (keccak256(b"A"), keccak256(b"B"));
-    assert_eq!(node.on_message(1, &vote(2, Phase::Commit, 1, a)), []);
-    let actions = node.on_message(2, &vote(2, Phase::Commit, 1, b));
+    assert_eq!(hear(&mut node, 1, &vote(2, Phase::Commit, 1, a)), []);
+    let actions = hear(&mut node, 2, &vote(2, Phase::Commit, 1, b));
     let [Action::Fault(proof)] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(proof.verify(&config(0).scope, &config(0).members), Ok(2));
-    assert_eq!(node.on_message(3, &vote(2, Phase::Commit, 1, b)), [], "accused once");
+    assert_eq!(hear(&mut node, 3, &vote(2, Phase::Commit, 1, b)), [], "accused once");
 }
 
 #[test]
@@ -118,7 +129,7 @@ fn a_later_proposal_must_carry_the_highest_prepared_value() {
     let reasons = |p: Option<PreparedProof>| vec![change(1, 2, p), change(2, 2, None), change(3, 2, None)];
     let asks = |message: Message| {
         let mut node = node(0);
-        let actions = node.on_message(1, &message);
+        let actions = hear(&mut node, 1, &message);
         actions.iter().any(|action| matches!(action, Action::Validate { view: 2, .. }))
     };
     let bound = prepared(1, b"A", &[0, 2, 3]);
@@ -137,13 +148,13 @@ fn a_later_proposal_must_carry_the_highest_prepared_value() {
 #[test]
 fn f_plus_one_higher_members_are_followed_and_fewer_are_not() {
     let mut node = node(0);
-    assert_eq!(node.on_message(1, &Message::RoundChange(change(1, 5, None))), []);
+    assert_eq!(hear(&mut node, 1, &Message::RoundChange(change(1, 5, None))), []);
     assert_eq!(node.view(), 1);
-    node.on_message(2, &Message::RoundChange(change(2, 7, None)));
+    hear(&mut node, 2, &Message::RoundChange(change(2, 7, None)));
     assert_eq!(node.view(), 5, "the highest view that f+1 reach");
     // Far ahead of the window only the wish is kept, and followed all the same.
-    node.on_message(3, &Message::RoundChange(change(1, 500, None)));
-    node.on_message(4, &Message::RoundChange(change(2, 400, None)));
+    hear(&mut node, 3, &Message::RoundChange(change(1, 500, None)));
+    hear(&mut node, 4, &Message::RoundChange(change(2, 400, None)));
     assert_eq!(node.view(), 400);
 }
 
@@ -164,10 +175,47 @@ fn spoiled_content_beside_a_true_signature_costs_a_question_only() {
     let mut node = node(1);
     let Message::Proposal(good) = proposal(0, 1, b"A", vec![]) else { unreachable!() };
     let spoiled = Proposal { content: b"X".to_vec().into(), ..good.clone() };
-    assert_eq!(node.on_message(1, &Message::Proposal(spoiled)).len(), 1);
+    assert_eq!(hear(&mut node, 1, &Message::Proposal(spoiled)).len(), 1);
     assert_eq!(node.verdict(2, value, false), []);
-    assert_eq!(node.on_message(3, &Message::Proposal(good)).len(), 1);
+    assert_eq!(hear(&mut node, 3, &Message::Proposal(good)).len(), 1);
     assert_eq!(votes(&node.verdict(4, value, true)), [(PREPARE, 1)]);
+}
+
+#[test]
+fn content_that_nobody_can_judge_does_not_lock_the_true_one_out() {
+    // The liar 0 leads view 1. It gives 1 and 2 the true content, and to 3, beside the same signature, five contents of
+    // which each lists something that nobody can serve, so that no verdict ever comes. 1 and 2 prepare; the liar's vote
+    // makes one of them carry the value on, and then it is silent: without 3 nothing is ever decided.
+    let mut node = node(3);
+    let Message::Proposal(good) = proposal(0, 1, b"A", vec![]) else { unreachable!() };
+    for rubbish in 0..5u8 {
+        hear(&mut node, 1, &Message::Proposal(Proposal { content: vec![rubbish; 9].into(), ..good.clone() }));
+    }
+    let mut asked: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let bound = prepared(1, b"A", &[0, 1, 2]);
+    let mut now = 1;
+    for view in 2..7 {
+        // What the honest ones say in this view, each time they repeat themselves.
+        let first = change(1, view, Some(bound.clone()));
+        let reasons = vec![first.clone(), change(2, view, None), change(3, view, None)];
+        let carried = Message::RoundChange(RoundChange { content: Some(b"A".to_vec().into()), ..first });
+        let leader = (view - 1) % N;
+        let proposed = [1, 2].contains(&leader).then(|| proposal(leader, view, b"A", reasons));
+        while node.view() <= view {
+            now += 250;
+            let mut actions = node.on_tick(now);
+            if node.view() == view {
+                actions.extend(hear(&mut node, now, &carried));
+                actions.extend(proposed.iter().flat_map(|message| hear(&mut node, now, message)));
+            }
+            for action in actions {
+                if let Action::Validate { content, .. } = action {
+                    *asked.entry(content).or_default() += 1;
+                }
+            }
+        }
+    }
+    assert!(asked.contains_key(b"A".as_slice()), "the true content was never asked about: {asked:?}");
 }
 
 #[test]
@@ -176,16 +224,16 @@ fn a_sleeper_is_told_with_proof_and_checks_the_content() {
     let commits = |n: u32| (0..n).map(|m| say(m, Phase::Commit, 3, value)).collect::<Vec<_>>();
     let tell = |commits, content: &[u8]| Message::Decided(Decided { commits, content: content.to_vec().into() });
     let mut node = node(3);
-    assert_eq!(node.on_message(1, &tell(commits(2), b"A")), [], "too few commits");
-    let asked = node.on_message(2, &tell(commits(3), b"X"));
+    assert_eq!(hear(&mut node, 1, &tell(commits(2), b"A")), [], "too few commits");
+    let asked = hear(&mut node, 2, &tell(commits(3), b"X"));
     assert!(matches!(&asked[..], [Action::Validate { view: 0, .. }]), "{asked:?}");
     assert_eq!(node.verdict(3, value, false), []);
-    node.on_message(4, &tell(commits(3), b"A"));
+    hear(&mut node, 4, &tell(commits(3), b"A"));
     node.verdict(5, value, true);
     assert_eq!(node.decided(), Some((value, b"A".as_slice())));
-    let help = node.on_message(6, &Message::Status(config(0).instance));
+    let help = hear(&mut node, 6, &Message::Status(config(0).instance));
     assert!(matches!(&help[..], [Action::Broadcast(Message::Decided(_))]), "{help:?}");
-    assert_eq!(node.on_message(7, &Message::Status(config(0).instance)), [], "not too often");
+    assert_eq!(hear(&mut node, 7, &Message::Status(config(0).instance)), [], "not too often");
 }
 
 #[test]
@@ -195,8 +243,8 @@ fn a_new_leader_takes_over_what_was_prepared_elsewhere() {
     node.set_candidate(0, keccak256(b"mine"), b"mine".to_vec());
     let carried =
         RoundChange { content: Some(b"A".to_vec().into()), ..change(0, 2, Some(prepared(1, b"A", &[0, 2, 3]))) };
-    node.on_message(1, &Message::RoundChange(carried));
-    let asked = node.on_message(2, &Message::RoundChange(change(2, 2, None)));
+    hear(&mut node, 1, &Message::RoundChange(carried));
+    let asked = hear(&mut node, 2, &Message::RoundChange(change(2, 2, None)));
     assert!(asked.iter().any(|a| matches!(a, Action::Validate { value: v, .. } if *v == value)), "{asked:?}");
     let actions = node.verdict(3, value, true);
     let proposed = actions.iter().find_map(|action| match action {
@@ -212,9 +260,9 @@ fn commits_need_a_proposal_found_valid_here() {
     let value = keccak256(b"A");
     let mut node = node(1);
     for member in [0, 2, 3] {
-        assert_eq!(node.on_message(1, &vote(member, Phase::Prepare, 1, value)), []);
+        assert_eq!(hear(&mut node, 1, &vote(member, Phase::Prepare, 1, value)), []);
     }
-    assert_eq!(node.on_message(2, &proposal(0, 1, b"A", vec![])).len(), 1);
+    assert_eq!(hear(&mut node, 2, &proposal(0, 1, b"A", vec![])).len(), 1);
     assert_eq!(votes(&node.verdict(3, value, true)), [(PREPARE, 1), (COMMIT, 1)]);
 }
 
@@ -229,7 +277,7 @@ fn strangers_and_other_instances_change_nothing() {
     let nobody = Statement { member: 9, ..say(2, Phase::Commit, 1, value) };
     let far = say(2, Phase::Commit, 1 + crate::limits::VIEWS_AHEAD_MAX + 1, value);
     for statement in [elsewhere, forged, nobody, far] {
-        node.on_message(1, &Message::Vote(statement));
+        hear(&mut node, 1, &Message::Vote(statement));
     }
     assert!(node.votes.is_empty());
 }

@@ -274,7 +274,7 @@ fn a_crash_at_the_switch_and_a_late_hearer_cost_time_and_nothing_else() {
     world.after(before, Event::Die(2));
     world.after(before + 2_000, Event::Revive(2));
     world.until("everybody holds every certificate", |w| w.all_certified(from + 4));
-    let grave = ["fault_proof", "sign_once_refused", "certificate_conflict", "refresh_failed", "proposal_differs"];
+    let grave = ["fault_proof", "sign_once_refused", "refresh_failed", "proposal_differs"];
     assert!(grave.iter().all(|code| world.noted(code) == 0), "{:?}", world.notes);
     let newest = |index: usize| world.processes[index].seats[&TERM].status(world.now).bootstrap.refresh;
     assert!((0..MEMBERS).all(|index| newest(index).has_share && newest(index).refreshed == 1));

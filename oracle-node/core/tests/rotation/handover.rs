@@ -17,6 +17,7 @@ fn fair() -> Climate {
         lost_rotations: 0,
         forced: false,
         liar: false,
+        hasty: false,
         epochs: 3,
     }
 }
@@ -104,6 +105,13 @@ fn a_cut_at_the_hand_over_stops_and_heals() {
 fn a_rotation_that_misses_its_time_is_tried_again() {
     let world = survive("a_rotation_that_misses_its_time_is_tried_again", &Climate { lost_rotations: 4, ..fair() }, 1);
     assert!(world.notes.get("rotation_missed").is_some_and(|count| *count >= 3), "{:?}", world.notes);
+}
+
+#[test]
+fn a_leader_that_proposes_the_past_does_not_use_up_the_attempts() {
+    // Its plans are decided and signed, and the chain takes none: while it leads each attempt first, 1,024 are gone in
+    // minutes, and no rotation to that term is possible any more.
+    survive("a_leader_that_proposes_the_past_does_not_use_up_the_attempts", &Climate { hasty: true, ..fair() }, 1);
 }
 
 #[test]

@@ -57,7 +57,7 @@ struct Process {
 }
 
 enum Event {
-    Deliver(usize, Box<Message>),
+    Deliver(usize, u32, Box<Message>),
     /// Process, its life, the value, the number of the question, the answer.
     Verdict(usize, u64, B256, u64, bool),
     Wake(usize),
@@ -181,7 +181,7 @@ impl World {
             self.now = at;
             self.maybe_split();
             match event {
-                Event::Deliver(to, message) => self.with(to, |q, now| q.on_message(now, &message)),
+                Event::Deliver(to, from, message) => self.with(to, |q, now| q.on_message(now, from, &message)),
                 Event::Verdict(to, life, value, question, valid) => {
                     // A newer question about the same value has replaced this one.
                     if self.lives[to] == life && self.questions.get(&(to, value)) == Some(&question) {
@@ -254,7 +254,7 @@ impl World {
             for to in 0..self.processes.len() {
                 let delay = 60 + self.dice.below(200);
                 if self.dice.chance(60) {
-                    self.after(delay, Event::Deliver(to, Box::new(message.clone())));
+                    self.after(delay, Event::Deliver(to, member, Box::new(message.clone())));
                 }
             }
         }
@@ -379,7 +379,7 @@ impl World {
             for _ in 0..=u64::from(self.dice.chance(5)) {
                 let delay = 1 + self.dice.below(if calm { 20 } else { 120 });
                 let sent = if self.is_liar(member) { self.alter(member, message) } else { message.clone() };
-                self.after(delay, Event::Deliver(to, Box::new(sent)));
+                self.after(delay, Event::Deliver(to, member, Box::new(sent)));
             }
         }
         self.repeat(message);
@@ -391,7 +391,7 @@ impl World {
             let mut forged = proposal.clone();
             forged.content = b"bad relay".to_vec().into();
             let to = self.dice.below(self.processes.len() as u64) as usize;
-            self.after(1, Event::Deliver(to, Box::new(Message::Proposal(forged))));
+            self.after(1, Event::Deliver(to, 0, Box::new(Message::Proposal(forged))));
         }
     }
 
@@ -409,7 +409,7 @@ impl World {
         if self.dice.chance(10) {
             let old = self.heard[self.dice.below(self.heard.len() as u64) as usize].clone();
             let to = self.dice.below(self.processes.len() as u64) as usize;
-            self.after(1, Event::Deliver(to, Box::new(old)));
+            self.after(1, Event::Deliver(to, 0, Box::new(old)));
         }
     }
 

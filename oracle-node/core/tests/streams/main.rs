@@ -11,7 +11,7 @@ mod process;
 mod world;
 
 use oracle_core::typed::{Kind, Phase};
-use oracle_core::wire::{InstanceId, Message, Statement};
+use oracle_core::wire::{Certified, InstanceId, Message, Statement};
 
 use given::{EPOCH_MS, STREAMS, member_key};
 use world::{MEMBERS, TERM, World};
@@ -89,4 +89,42 @@ fn a_stream_nobody_serves_is_counted_and_a_flood_on_one_starves_no_other() {
     world.until("four more epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 5)));
     assert!(world.now <= world.latest_opening(5) + EPOCH_MS, "all of them on time");
     assert_eq!(world.incidents, [""; 0]);
+}
+
+#[test]
+fn a_true_certificate_under_another_epochs_name_raises_no_alarm() {
+    let mut world = World::new();
+    world.until("an epoch of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 0)));
+    // What everybody has heard: the certificate of epoch 0. It says nothing of the epoch that it was made for.
+    let instance = |epoch| InstanceId::new(Kind::Report, 0, epoch);
+    let hash = instance(0).hash(&world.term.scope).expect("a kind");
+    let kept = world.processes[3].disk.get([b"cert/".as_slice(), hash.as_slice()].concat().as_slice()).expect("kept");
+    let old: Certified = oracle_core::wire::decode(kept, 1_024).expect("a certificate");
+    let next = world.last_certified(0) + 1;
+    let renamed = Message::Certified(Certified { instance: instance(next), ..old }).encode();
+    (0..3).for_each(|index| world.hand_over(index, 3, renamed.clone()));
+    world.until("two more epochs", |w| w.all_certified(0, next + 1));
+    assert_eq!(world.notes.get("certificate_conflict"), None);
+}
+
+#[test]
+fn a_contradiction_is_written_down_once() {
+    let mut world = World::new();
+    world.until("an epoch of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 0)));
+    let next = world.last_certified(0) + 1;
+    world.until("member 3 is heard of the next epoch", |w| {
+        let status = w.processes[0].seats[&TERM].status(w.now);
+        status.streams[&0].next_epoch == next && status.streams[&0].heard.contains(&3)
+    });
+    let instance = InstanceId::new(Kind::Report, 0, next);
+    for n in 0..50 {
+        let value = alloy_primitives::B256::with_last_byte(n);
+        let said = Statement::sign(&world.term.scope, &member_key(3), 3, instance, Phase::Observation, 0, value);
+        for _ in 0..2 {
+            world.hand_over(0, 3, Message::Observation(said.clone(), vec![].into()).encode());
+        }
+    }
+    // Each one is a synchronous write and a line in the log.
+    let written = world.notes.get("fault_proof").map_or(0, Vec::len);
+    assert_eq!(written, 1, "one liar's hundred contradictions about one step");
 }

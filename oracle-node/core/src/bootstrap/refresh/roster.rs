@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
 use super::super::confirm::note_fault;
-use super::super::{Context, GRACE_MS, broadcast};
+use super::super::{Context, GRACE_MS, Heard, broadcast};
 use crate::effect::{Effect, Record};
 use crate::limits;
 use crate::qbft::{Action, Qbft};
@@ -87,7 +87,7 @@ impl Roster {
         now: u64,
         base: B256,
         asks: &BTreeMap<u32, Statement>,
-        suspects: &BTreeSet<u32>,
+        suspects: &[u32],
         out: &mut Vec<Effect>,
     ) {
         if self.has_candidate || self.decided.is_some() {
@@ -117,17 +117,17 @@ impl Roster {
         context: &mut Context,
         now: u64,
         base: B256,
-        message: &Message,
+        heard: Heard<'_>,
         out: &mut Vec<Effect>,
     ) {
         let mut actions = Vec::new();
-        if let Message::Proposal(proposal) = message {
+        if let Message::Proposal(proposal) = heard.message {
             let known = read(context, self.instance, proposal.statement.value(), &proposal.content);
             if known.is_some_and(|roster| roster.base == base) && !self.has_candidate {
                 actions.extend(self.qbft.start(now));
             }
         }
-        actions.extend(self.qbft.on_message(now, message));
+        actions.extend(self.qbft.on_message(now, heard.from, heard.message));
         self.carry_out(context, now, base, actions, out);
     }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 
 use super::super::sign_once::SignOnce;
-use super::super::{CONFIRMATION, Context, DKG, Event, Phase, Timing};
+use super::super::{CONFIRMATION, Context, DKG, Event, Heard, Phase, Timing};
 use super::net::{CALM, Net, START, member_key, term};
 use crate::effect::Record;
 use crate::fault::FaultProof;
@@ -97,7 +97,7 @@ fn a_two_faced_vote_becomes_a_fault_proof_on_disk() {
     let scope = net.term.scope;
     for value in [1, 2] {
         let vote = Statement::sign(&scope, &member_key(3), 3, DKG, typed::Phase::Prepare, 1, B256::repeat_byte(value));
-        net.step(0, &Event::Message(&Message::Vote(vote)));
+        net.step(0, &Event::Message(Heard { from: 3, message: &Message::Vote(vote) }));
     }
     assert!(net.noted(0, "fault_proof"), "{:?}", net.node(0).notes);
     let (_, proof) = net.node(0).disk.iter().find(|(key, _)| key.starts_with(b"fault/")).expect("kept");

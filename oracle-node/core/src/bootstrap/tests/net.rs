@@ -9,7 +9,7 @@ use aggregator::{GroupKey, Signature};
 use alloy_primitives::{Address, B256, keccak256};
 
 use super::super::journal::{deal_key, seed_key};
-use super::super::{Bootstrap, Event, PendingKey, Phase, Timing, device_keys};
+use super::super::{Bootstrap, Event, Heard, PendingKey, Phase, Timing, device_keys};
 use crate::effect::{Effect, Entropy, Record, Transmission};
 use crate::merkle;
 use crate::term::{Member, Term};
@@ -48,7 +48,7 @@ pub(super) const CALM: Weather = Weather { loss: 0, twice: 0, delay: 1 };
 
 #[derive(Clone)]
 enum Packet {
-    Message(Message),
+    Message(u32, Message),
     Direct(u32, Direct),
     Activated,
     Roots(Vec<(B256, u64)>),
@@ -234,7 +234,7 @@ impl Net {
                 for to in 0..self.n() {
                     let mut heard = message.clone();
                     if (self.relay)(self.now - START, from, to, &mut heard) {
-                        self.send(from, to, &Packet::Message(heard));
+                        self.send(from, to, &Packet::Message(from, heard));
                     }
                 }
             }
@@ -306,7 +306,7 @@ impl Net {
     fn deliver(&mut self) {
         let Some((_, (to, packet))) = self.packets.pop_first() else { return };
         match &packet {
-            Packet::Message(message) => self.step(to, &Event::Message(message)),
+            Packet::Message(from, message) => self.step(to, &Event::Message(Heard { from: *from, message })),
             Packet::Direct(from, message) => self.step(to, &Event::Direct { from: *from, message }),
             Packet::Activated => self.step(to, &Event::Activated),
             Packet::Roots(roots) => self.step(to, &Event::ShareRoots(roots)),

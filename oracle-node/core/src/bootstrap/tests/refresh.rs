@@ -2,7 +2,7 @@
 
 use minicbor::bytes::ByteVec;
 
-use super::super::{Bootstrap, is_secret};
+use super::super::{Bootstrap, Event, Heard, is_secret};
 use super::net::{CALM, Net, Weather, member_key};
 use crate::keyring::Keyring;
 use crate::typed::{Kind, Phase as Step};
@@ -59,6 +59,11 @@ fn assert_refreshed(net: &Net, members: &[u32]) {
 
 fn ask_all(net: &mut Net, members: &[u32], number: u64) {
     members.iter().for_each(|index| net.ask(*index, number));
+}
+
+/// Member 3 hands it over, whoever it is of.
+fn hear(net: &mut Net, to: u32, message: &Message) {
+    net.step(to, &Event::Message(Heard { from: 3, message }));
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn fewer_than_a_quorum_of_operators_start_nothing() {
     let instance = InstanceId::new(Kind::Refresh, 0, number);
     let value = super::super::refresh::asked_value_for_tests();
     let forged = Statement::sign(&net.term.scope, &member_key(0), 1, instance, Step::Observation, 0, value);
-    net.step(0, &super::super::Event::Message(&Message::Observation(forged, ByteVec::from(Vec::new()))));
+    hear(&mut net, 0, &Message::Observation(forged, ByteVec::from(Vec::new())));
     assert_eq!(net.running(0).progress().refresh.asked, [0, 2]);
     net.ask(1, 0);
     assert!(net.run(30_000, |net| have_share(net, &[0, 1, 2], 2)));
@@ -203,6 +208,20 @@ fn a_member_that_falls_silent_ends_it_by_name_and_the_next_goes_without() {
     ask_all(&mut net, &[0, 1, 2, 3], 0);
     assert!(net.run(60_000, |net| have_share(net, &[0, 1, 2], 2)), "{:?}", net.running(0).progress().refresh);
     assert_refreshed(&net, &[0, 1, 2]);
+}
+
+#[test]
+fn a_silent_member_that_leads_first_does_not_stop_every_refresh() {
+    let mut net = active(4, 11, CALM);
+    // As above, but the one that acknowledges nothing is the one that proposes who takes part: itself, every time.
+    net.tamper = |from, _, message| !(from == 0 && matches!(message, Direct::RefreshAck(..)));
+    for _ in 0..4 {
+        ask_all(&mut net, &[0, 1, 2, 3], 0);
+        if net.run(350_000, |net| have_share(net, &[1, 2, 3], 2)) {
+            return assert_refreshed(&net, &[1, 2, 3]);
+        }
+    }
+    panic!("four refreshes, and each waited for member 0: {:?}", net.running(1).progress().refresh.failure);
 }
 
 #[test]
@@ -268,10 +287,10 @@ fn made_up_public_shares_are_not_believed() {
     net.boot(1);
     net.run(100, |_| false);
     let (other, _) = aggregator::deal_for_tests(4, 77);
-    net.step(1, &super::super::Event::Message(&Message::Sharing(ByteVec::from(other.encode()))));
+    hear(&mut net, 1, &Message::Sharing(ByteVec::from(other.encode())));
     assert!(net.running(1).keyring().is_none());
     let real = ring(&net, 0).at(0).sharing.encode();
-    net.step(1, &super::super::Event::Message(&Message::Sharing(ByteVec::from(real))));
+    hear(&mut net, 1, &Message::Sharing(ByteVec::from(real)));
     assert!(net.running(1).keyring().is_some());
 }
 
