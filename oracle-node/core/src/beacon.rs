@@ -154,14 +154,14 @@ impl Beacon {
         out
     }
 
-    /// Takes a member's partial from the hands of `from`. One for a slot that has not begun here is kept and not acted on; one for a slot whose
+    /// Takes a member's partial, from its own hands (`from`) only. One for a slot that has not begun here is kept and not acted on; one for a slot whose
     /// certificate is known is answered with it.
     pub fn on_partial(&mut self, now: u64, from: u32, member: u32, slot: u64, partial: &[u8; 48]) -> Vec<Effect> {
         let mut out = Vec::new();
         let Some(current) = self.term.slot_at(now).or(Some(0)).filter(|_| self.term.genesis_ms.is_some()) else {
             return out;
         };
-        let known = member != self.me && member < self.keys.n() && slot < self.until;
+        let known = member != self.me && member == from && member < self.keys.n() && slot < self.until;
         if !known || slot < self.floor || slot > current.saturating_add(limits::SLOTS_AHEAD_MAX) {
             return out;
         }
@@ -169,9 +169,7 @@ impl Beacon {
             && let Some(certificate) = entry.certificate()
         {
             let settled = self.term.slot_start(slot).is_some_and(|start| now >= start.saturating_add(REPEAT_MS));
-            // Who hands over its own partial lacks the certificate; of what others lack it need not speak.
-            let asks = settled && from == member;
-            if asks && entry.may_answer(now, ANSWER_MS) && self.answers.may_answer(now, from) {
+            if settled && entry.may_answer(now, ANSWER_MS) && self.answers.may_answer(now, from) {
                 out.push(Effect::Broadcast(Message::Beacon(slot, certificate.into()).encode()));
             }
             return out;
@@ -182,7 +180,7 @@ impl Beacon {
         let message = message(&self.term.scope, slot);
         let sharing = Arc::clone(&self.span(slot).sharing);
         let entry = self.slots.entry(slot).or_default();
-        if let Some(refused) = entry.partials.add(&sharing, &message, from, member, partial) {
+        if let Some(refused) = entry.partials.add(&sharing, &message, member, partial) {
             out.push(bad_partial(slot, &[refused]));
         }
         self.recover(now, slot, &mut out);
@@ -322,8 +320,6 @@ fn own_partial(slot: &Slot, me: u32, number: u64) -> Option<Effect> {
 }
 
 fn bad_partial(slot: u64, members: &[u32]) -> Effect {
-    let text = format!(
-        "beacon partials of slot {slot} in the names of members {members:?} do not verify; they or a relay made them up"
-    );
+    let text = format!("beacon partials of slot {slot} of members {members:?} do not verify");
     Effect::Note { code: "beacon_bad_partial", text }
 }

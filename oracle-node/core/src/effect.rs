@@ -18,9 +18,9 @@ use crate::wire::InstanceId;
 pub enum Input {
     /// Time passed; call at `next_wakeup`.
     Tick,
-    /// A broadcast from a member (bytes of [`crate::wire::Message`]); `from` = authenticated member index of the sender or relay.
+    /// A broadcast from a member (bytes of [`crate::wire::Message`]); `from` = authenticated member index of its author, whoever passed it on.
     Message {
-        /// The peer that handed it over.
+        /// The author; signatures inside may be others'.
         from: u32,
         /// Encoded message.
         bytes: Vec<u8>,

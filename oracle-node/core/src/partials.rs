@@ -1,24 +1,22 @@
-//! Partials over one message until they give a certificate, whoever sent or relayed them.
+//! Partials over one message until they give a certificate. Callers take a partial from its author's own hands only.
 //!
-//! What a partial says about its author cannot be trusted before it is checked: beacon partials carry no other signature,
-//! and a signed statement covers the digest, not the partial beside it. So partials are combined without looking at them;
-//! only when the result is wrong are they checked, the wrong ones thrown out, and the seat is free for the true one:
-//! nobody can block another member's partial by sending rubbish in its name. Checks are counted against the peer that
-//! handed the partials over, so that rubbish uses up no checks but those of whoever sends it.
+//! What a partial says cannot be trusted before it is checked, and a check costs a pairing. So partials are combined without
+//! looking at them; only when the result is wrong are they checked, the wrong ones thrown out, and their seats are free
+//! again. A member that gives reason to that a few times is not heard again: rubbish costs its sender its own seat.
 //! Leaves out: who may sign what, and when (`beacon`, `bootstrap`, `oracle`).
 
 use std::collections::BTreeMap;
 
 use aggregator::{Partial, Sharing, Signature};
 
-/// Partials of one peer that are checked one by one; a flood of rubbish costs no more than twice so many pairings.
-const CHECKS_MAX: u32 = 16;
+/// Times that one member may give reason to a check. An honest one does when its share was refreshed and ours was not yet.
+const CHECKS_MAX: u32 = 4;
 
 /// At most one partial per member, over one message.
 #[derive(Debug, Default)]
 pub struct Partials {
     seats: BTreeMap<u32, Seat>,
-    /// Checks by the peer that gave reason to them.
+    /// Checks by the member that gave reason to them.
     checks: BTreeMap<u32, u32>,
 }
 
@@ -53,32 +51,24 @@ impl Partials {
         self.seats.is_empty()
     }
 
-    /// Adds a partial in a member's name that the authenticated peer `from` handed over. When one is held that differs, both are checked and the true one stays.
-    /// A member's own partial from its own hands is thus never refused for what others sent in its name.
-    /// Gives the member back when a partial in its name was refused; one of no member of the sharing changes nothing.
-    pub fn add(
-        &mut self,
-        sharing: &Sharing,
-        message: &[u8; 32],
-        from: u32,
-        member: u32,
-        bytes: &[u8; 48],
-    ) -> Option<u32> {
+    /// Adds a member's partial. When one is held that differs, both are checked and the true one stays.
+    /// Gives the member back when a partial of it was refused; one of no member of the sharing changes nothing.
+    pub fn add(&mut self, sharing: &Sharing, message: &[u8; 32], member: u32, bytes: &[u8; 48]) -> Option<u32> {
         let held = self.seats.get(&member).copied();
         let settled = held.is_some_and(|seat| seat.verified || seat.signature.to_bytes() == *bytes);
-        if settled || member >= sharing.n {
+        let spent = self.checks.get(&member).is_some_and(|checks| *checks >= CHECKS_MAX);
+        if settled || spent || member >= sharing.n {
             return None;
         }
-        let Ok(signature) = Signature::from_bytes(bytes) else { return Some(member) };
+        let Ok(signature) = Signature::from_bytes(bytes) else {
+            self.charge(member);
+            return Some(member);
+        };
         let Some(seat) = held else {
             self.seats.insert(member, Seat { signature, verified: false });
             return None;
         };
-        let used = self.checks.entry(from).or_default();
-        *used = used.saturating_add(1);
-        if *used > CHECKS_MAX {
-            return Some(member);
-        }
+        self.charge(member);
         for signature in [signature, seat.signature] {
             if sharing.verify_partial(message, &Partial { index: member, signature }).is_ok() {
                 self.seats.insert(member, Seat { signature, verified: true });
@@ -86,6 +76,11 @@ impl Partials {
             }
         }
         Some(member)
+    }
+
+    fn charge(&mut self, member: u32) {
+        let checks = self.checks.entry(member).or_default();
+        *checks = checks.saturating_add(1);
     }
 
     /// The certificate, verified, if there are enough partials; and the members whose partials were found wrong and
@@ -99,6 +94,7 @@ impl Partials {
         }
         let culprits = sharing.culprits(message, &all).unwrap_or_default();
         self.seats.retain(|member, _| !culprits.contains(member));
+        culprits.iter().for_each(|member| self.charge(*member));
         self.seats.values_mut().for_each(|seat| seat.verified = true);
         (sharing.recover(message, &self.all()).ok(), culprits)
     }
@@ -116,19 +112,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_flood_in_a_members_name_keeps_its_own_partial_out() {
+    fn rubbish_costs_its_sender_its_seat_and_the_others_a_few_checks() {
         let (sharing, shares) = aggregator::deal_for_tests(4, 9);
         let message = [5; 32];
         let mut partials = Partials::default();
         partials.set_own(shares[0].sign(&message));
+        partials.add(&sharing, &message, 1, &shares[1].sign(&message).signature.to_bytes());
+        let mut searches = 0;
         for rubbish in 0..100u8 {
             let wrong = shares[3].sign(&[rubbish.wrapping_add(100); 32]).signature.to_bytes();
-            partials.add(&sharing, &message, 3, 1, &wrong);
+            partials.add(&sharing, &message, 3, &wrong);
+            searches += u32::from(!partials.recover(&sharing, &message).1.is_empty());
         }
-        let [first, second] = [1, 2].map(|member: usize| shares[member].sign(&message).signature.to_bytes());
-        partials.add(&sharing, &message, 1, 1, &first);
-        assert_eq!(partials.get(1), Some(first), "the true one has the seat");
-        partials.add(&sharing, &message, 2, 2, &second);
+        assert_eq!(searches, CHECKS_MAX);
+        partials.add(&sharing, &message, 2, &shares[2].sign(&message).signature.to_bytes());
         let (certificate, culprits) = partials.recover(&sharing, &message);
         assert!(certificate.is_some() && culprits.is_empty());
     }

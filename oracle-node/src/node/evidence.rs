@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use attest::{Class, Network};
 use oracle_core::effect::{Content, Input};
+use oracle_core::reason::Reason;
 use oracle_core::wire;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -82,7 +83,8 @@ impl Worker {
         let taken = self.intake.take(&raws)?;
         for (pulled, verdict) in evidence.iter().zip(&taken.verdicts) {
             match verdict {
-                Ok(_) => ready.push(content(&pulled.item)),
+                // An epoch is judged under the keys of its snapshot, not under those of now: the core checks the signature.
+                Ok(_) | Err(Reason::UnknownDevice) => ready.push(content(&pulled.item)),
                 Err(reason) => self.refused(pulled, &reason.to_string()),
             }
         }
@@ -138,5 +140,63 @@ impl Source for Shelf {
     fn evidence_id(&self, class: u8, bytes: &[u8]) -> Option<[u8; 32]> {
         let envelope = attest::decode(bytes).ok()?;
         Some(attest::evidence_id(Class::from_u8(class)?, &self.network, &envelope))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use attest::{Body, Claims, Signer as _, SoftEd25519};
+    use oracle_core::observation::blob_hash;
+
+    use super::*;
+    use crate::keys::Secret;
+    use crate::receipts::ReceiptLog;
+    use crate::testing::{Dir, store};
+
+    const NETWORK: Network = [1; 8];
+
+    fn worker(dir: &Dir, wanted: &[[u8; 32]]) -> (Worker, mpsc::Receiver<Input>) {
+        let (store, metrics) = (Arc::new(store(dir)), Metrics::new().expect("metrics"));
+        let log = ReceiptLog::new(&Secret::new([2; 32]), store.receipt_head().expect("head"));
+        let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), NETWORK, log));
+        let wanted = Arc::new(Mutex::new(wanted.iter().copied().collect::<BTreeSet<_>>()));
+        let (inputs, told) = mpsc::channel(4);
+        let (gossip, durable) = (mpsc::channel(4).0, mpsc::channel(4).0);
+        (Worker { intake, store, wanted, inputs, gossip, durable, metrics }, told)
+    }
+
+    fn from_3(id: [u8; 32], class: u8, bytes: Vec<u8>) -> Pulled {
+        Pulled { from: 3, item: wire::Pulled { id: id.into(), class, bytes: bytes.into() }, others: vec![] }
+    }
+
+    #[test]
+    fn evidence_of_a_key_that_is_gone_by_now_still_reaches_the_core() {
+        // Its device had the key at the epoch's snapshot; the newest block knows it no more.
+        let (dir, signer) = (Dir::new("pulled"), SoftEd25519::from_seed([9; 32]));
+        let claims = Claims { iat: None, nonce: None, boot: 1, seq: 4, prev: [0; 16], body: Body::Heartbeat };
+        let mut buffer = [0; attest::MAX_MESSAGE];
+        let signed = attest::seal(&signer, &NETWORK, &claims, &mut buffer).expect("sealed");
+        assert_ne!(signer.public_key().kid(), [0; 8]);
+        let (worker, mut told) = worker(&dir, &[signed.id]);
+        worker.take(vec![from_3(signed.id, signed.class as u8, signed.bytes.to_vec())]).expect("disk");
+        let Ok(Input::Content(contents)) = told.try_recv() else { panic!("nothing reached the core") };
+        assert_eq!(contents.iter().map(|content| content.id).collect::<Vec<_>>(), [signed.id]);
+        // Nobody waits for it any more: the door stays shut.
+        worker.take(vec![from_3(signed.id, signed.class as u8, signed.bytes.to_vec())]).expect("disk");
+        assert!(told.try_recv().is_err());
+        assert!(!worker.store.has_evidence(&signed.id).expect("disk"), "not stored as a message of a device");
+    }
+
+    #[test]
+    fn blobs_that_nobody_here_waits_for_are_not_kept() {
+        // A liar offers the hashes of rubbish as if they were evidence.
+        let (dir, rubbish) = (Dir::new("rubbish"), vec![7; 1_000]);
+        let (worker, mut told) = worker(&dir, &[]);
+        worker.take(vec![from_3(blob_hash(&rubbish), 0, rubbish.clone())]).expect("disk");
+        assert!(told.try_recv().is_err());
+        assert_eq!(worker.store.content(&blob_hash(&rubbish)).expect("disk"), None);
     }
 }

@@ -252,3 +252,21 @@ fn what_one_member_can_make_the_others_answer_is_bounded() {
     let answers: usize = (0..800).map(|slot| said(&nodes[0].on_partial(now, 3, 3, slot, &[7; 48])).len()).sum();
     assert!(answers <= 64, "one liar's 800 partials of old slots were answered by {answers} broadcasts at once");
 }
+
+#[test]
+fn rubbish_in_the_names_of_others_costs_its_sender_its_checks() {
+    // One liar, before the others' partials are here: three small messages fill the seats up to the threshold, the
+    // recovery fails, the culprits are looked for one by one, the seats are free again, and so on.
+    let mut node = committee().remove(0);
+    let at = GENESIS + 5 * SLOT;
+    own(&mut node, 5);
+    let (_, strangers) = deal_for_tests(4, 43);
+    let rubbish: Vec<[u8; 48]> = (0..100u8).map(|byte| strangers[1].sign(&[byte; 32]).signature.to_bytes()).collect();
+    let searched =
+        rubbish.iter().flat_map(|bytes| [1, 2, 3].map(|member| (member, bytes))).filter(|(member, bytes)| {
+            let effects = node.on_partial(at + 1, 3, *member, 5, bytes);
+            notes(&effects).iter().any(|text| text.contains("do not verify"))
+        });
+    let searched = searched.count();
+    assert!(searched <= 40, "300 small messages of one peer made a member look for culprits {searched} times");
+}

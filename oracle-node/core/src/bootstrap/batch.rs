@@ -207,7 +207,7 @@ impl Batch {
         let mut refused = Vec::new();
         for (member, signed) in core::mem::take(&mut self.incoming) {
             if signed.statement.value() == digest {
-                refused.extend(self.partials.add(sharing, &digest.0, member, member, &signed.partial));
+                refused.extend(self.partials.add(sharing, &digest.0, member, &signed.partial));
             }
         }
         let offered = self.offered.take().and_then(|bytes| Signature::from_bytes(&bytes).ok());

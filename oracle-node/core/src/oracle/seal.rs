@@ -24,8 +24,8 @@ pub(super) struct Seal {
     partials: Partials,
     /// First epoch of the keys that the partials are of.
     span_from: Option<u64>,
-    /// By member, what each peer first handed over in its name: a relay may have swapped the partial.
-    said: BTreeMap<u32, BTreeMap<u32, SignedPartial>>,
+    /// By member, what it said before the decision.
+    said: BTreeMap<u32, SignedPartial>,
     certified: Option<Certified>,
     /// What came before the decision, by peer.
     early: BTreeMap<u32, Certified>,
@@ -89,8 +89,8 @@ impl Seal {
             _ => self.sign_own(ctx, digest),
         }
         self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms);
-        for (from, early) in core::mem::take(&mut self.said).into_values().flatten() {
-            self.take(ctx, from, &early);
+        for early in self.said.clone().into_values() {
+            self.take(ctx, &early);
         }
         for (from, early) in core::mem::take(&mut self.early) {
             self.on_certified(ctx, from, &early);
@@ -139,12 +139,12 @@ impl Seal {
         }
     }
 
-    /// Takes a member's partial from the hands of `from`; one that comes before the decision waits.
+    /// Takes a member's partial, from its own hands (`from`) only; one that comes before the decision waits.
     pub(super) fn on_partial(&mut self, ctx: &mut Ctx<'_>, from: u32, signed: &SignedPartial) {
         let statement = &signed.statement;
         let fits =
             statement.instance == self.instance && statement.phase() == Some(Phase::Partial) && statement.view == 0;
-        if !fits || statement.member == ctx.desk.me {
+        if !fits || statement.member == ctx.desk.me || statement.member != from {
             return;
         }
         if self.certified.is_some() {
@@ -154,30 +154,30 @@ impl Seal {
         if accused || !statement.is_authentic(&ctx.desk.term.scope, &ctx.desk.addresses) {
             return;
         }
-        let kept = self.said.entry(statement.member).or_default();
-        if let Some(first) = kept.values().next().filter(|first| first.statement.value != statement.value) {
+        let first = self.said.get(&from).filter(|first| first.statement.value != statement.value);
+        if let Some(first) = first {
             let proof = FaultProof { a: first.statement.clone(), b: statement.clone() };
-            self.accused.insert(statement.member);
+            self.accused.insert(from);
             return ctx.accuse(&proof);
         }
-        kept.entry(from).or_insert_with(|| signed.clone());
+        self.said.insert(from, signed.clone());
         if self.digest.is_some() {
-            self.take(ctx, from, signed);
+            self.take(ctx, signed);
             self.recover(ctx);
         }
     }
 
-    fn take(&mut self, ctx: &mut Ctx<'_>, from: u32, signed: &SignedPartial) {
+    fn take(&mut self, ctx: &mut Ctx<'_>, signed: &SignedPartial) {
         let Some(digest) = self.digest.filter(|digest| *digest == signed.statement.value()) else { return };
-        let refused =
-            self.partials.add(&self.span(ctx).sharing, &digest.0, from, signed.statement.member, &signed.partial);
+        let sharing = &self.span(ctx).sharing;
+        let refused = self.partials.add(sharing, &digest.0, signed.statement.member, &signed.partial);
         if let Some(member) = refused {
             self.blame(ctx, &[member]);
         }
     }
 
     fn blame(&self, ctx: &mut Ctx<'_>, members: &[u32]) {
-        let text = format!("wrong partials for epoch {} in the name of members {members:?}", self.instance.epoch);
+        let text = format!("wrong partials for epoch {} of members {members:?}", self.instance.epoch);
         ctx.note("bad_partial", text);
     }
 
