@@ -279,8 +279,8 @@ impl Node {
                 let mut observing = BTreeMap::<u64, Vec<Asked>>::new();
                 for effect in seat.oracle.step(now_ms(), input) {
                     // The streams of an epoch look at the same messages: read together, at the end of the step.
-                    if let Effect::Observe { stream, epoch, devices } = effect {
-                        observing.entry(epoch).or_default().push((stream, devices));
+                    if let Effect::Observe { stream, epoch, devices, budget } = effect {
+                        observing.entry(epoch).or_default().push((stream, devices, budget));
                         continue;
                     }
                     // What one term says to another is for the other seats of this process, too.

@@ -1,14 +1,15 @@
 //! Everything durable, in one RocksDB: the only file that knows RocksDB. Each column family has its own small interface
 //! beside it: `evidence` (with the receipt log), `reports`, and here the journal, blobs, chain log and outbox. Secret
 //! records of the journal are sealed before they reach the disk (`seal`).
-//! Leaves out: what the bytes of the journal mean (`oracle-core`). Nothing is deleted but outbox items and, where the operator
-//! says so, the bytes of old messages (`retention`).
+//! Leaves out: what the bytes of the journal mean (`oracle-core`). Nothing is deleted but what the core says, outbox items
+//! and, where the operator says so, the bytes of old messages (`retention`).
 
 mod appended;
 mod evidence;
 mod faults;
 mod groups;
 mod identity;
+mod lent;
 mod reports;
 mod retention;
 mod seal;
@@ -39,12 +40,13 @@ const IDS: &str = "ids";
 const RECEIPTS: &str = "receipts";
 const JOURNAL: &str = "journal";
 const ROUNDS: &str = "rounds";
+const LENT: &str = "lent";
 const REPORTS: &str = "reports";
 const OUTBOX: &str = "outbox";
 const CHAIN: &str = "chain";
 const STATEMENTS: &str = "statements";
 const SEAL: &str = "seal";
-const FAMILIES: [&str; 10] = [EVIDENCE, IDS, RECEIPTS, JOURNAL, ROUNDS, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
+const FAMILIES: [&str; 11] = [EVIDENCE, IDS, RECEIPTS, JOURNAL, ROUNDS, LENT, REPORTS, OUTBOX, CHAIN, STATEMENTS, SEAL];
 /// A record of the `seal` family, which is about the store itself: a known text under the store's key, by which a wrong
 /// key is noticed at once.
 const SEAL_CHECK: &[u8] = b"check";
@@ -165,10 +167,14 @@ impl Store {
         Ok(self.db.write_opt(batch, &options)?)
     }
 
-    /// Writes a record of the core, and counts it unless nothing that can slash rests on it (beacons are recomputed).
+    /// Writes a record of the core, or deletes it where its value is empty, and counts it unless nothing that can slash rests on it (beacons are recomputed).
     fn put_record(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(JOURNAL)?, key, value);
+        let journal = self.family(JOURNAL)?;
+        match value.is_empty() {
+            true => batch.delete_cf(journal, key),
+            false => batch.put_cf(journal, key, value),
+        }
         if !key.starts_with(b"beacon/") {
             let count = self.written.fetch_add(1, Ordering::SeqCst).saturating_add(1);
             batch.put_cf(self.family(SEAL)?, identity::WRITTEN, count.to_be_bytes());
@@ -202,7 +208,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a record of the core durable before returning. A secret one is sealed, read back and compared.
+    /// Makes a record of the core durable before returning; an empty value is a deletion. A secret one is sealed, read back
+    /// and compared.
     ///
     /// # Errors
     /// A failed disk, or a secret that does not come back; the caller must stop, since the core counts on the record.
@@ -249,6 +256,10 @@ impl Store {
     pub fn journal(&self) -> Result<Journal, StoreError> {
         let (mut journal, mut refused) = (Journal::new(), None);
         self.scan(JOURNAL, b"", |key, value| {
+            // What an older version wrote in place of a deletion.
+            if value.is_empty() && !is_secret(key) {
+                return true;
+            }
             let opened =
                 if is_secret(key) { self.seal.open(key, value).map(|v| v.to_vec()) } else { Ok(value.to_vec()) };
             match opened {
@@ -260,16 +271,18 @@ impl Store {
         refused.map_or(Ok(journal), Err)
     }
 
-    /// Keeps blobs (buckets, observation bodies) where pulls find them; durable before returning.
+    /// Keeps blobs (buckets, observation bodies) where pulls find them, for good; durable before returning.
     ///
     /// # Errors
     /// A failed disk.
     pub fn serve(&self, blobs: &[Content]) -> Result<(), StoreError> {
         let family = self.family(ROUNDS)?;
-        let mut batch = WriteBatch::default();
+        let (mut batch, mut ids) = (WriteBatch::default(), Vec::new());
         for blob in blobs.iter().filter(|blob| blob.class == 0 && blob_hash(&blob.bytes) == blob.id) {
             batch.put_cf(family, blob.id, &blob.bytes);
+            ids.push(blob.id);
         }
+        self.keep(&mut batch, self.family(LENT)?, &ids)?;
         self.write_synced(batch)
     }
 

@@ -107,7 +107,14 @@ fn member_work(world: &mut World) -> Duration {
     let classes = world.devices.iter().map(|device| (device.token, device.class)).collect();
     let verified: BTreeSet<[u8; 32]> = world.blobs.keys().copied().collect();
     let from = Instant::now();
-    let buckets = collect::buckets(&world.term, &world.policy, &classes, EPOCH, &world.held[0]);
+    let buckets = collect::buckets(
+        &world.term,
+        &world.policy,
+        &classes,
+        oracle_core::limits::AUTHOR_BYTES_MAX,
+        EPOCH,
+        &world.held[0],
+    );
     let body: Body = world.body(EPOCH, &buckets);
     let observing = from.elapsed();
     let observed = world.sign(EPOCH, (0..3).map(|member| (member, body.clone())).collect());

@@ -36,14 +36,7 @@ const _: () = assert!(limits::LEASES_PER_STREAM_MAX <= DEVICES_MAX);
 /// buckets of others, so that nobody who merely registers devices can make observations grow.
 #[must_use]
 pub fn observed_devices(snapshot: &Snapshot, term: &Term, stream: u32) -> BTreeMap<u64, u8> {
-    let active = |device: &u64| snapshot.devices.get(device).filter(|record| record.active).map(|record| record.class);
-    let ours = |lease: &&LeaseRecord| {
-        lease.committee == term.scope.committee
-            && lease.stream == stream
-            && lease.policy_hash == term.policy_hash
-            && active(&lease.device) == Some(lease.class)
-            && class::by_number(lease.class).is_some()
-    };
+    let ours = |lease: &&LeaseRecord| lease.stream == stream && is_judged(lease, snapshot, term);
     let leased = snapshot.leases.values().filter(ours).map(|lease| (lease.device, lease.class));
     let witnesses = snapshot.devices.iter().filter(|(_, record)| record.active && record.class == class::COVERAGE);
     let mut observed = BTreeMap::new();
@@ -56,14 +49,47 @@ pub fn observed_devices(snapshot: &Snapshot, term: &Term, stream: u32) -> BTreeM
     observed
 }
 
-/// All buckets of one author together in one epoch, encoded bytes: what so many observed devices need when each sends
-/// what the policy keeps, in this epoch and the one before, capped by [`limits::AUTHOR_BYTES_MAX`]. [`buckets`] stays
-/// within it; F refuses an S with an author above it.
+/// All buckets of one author together in one epoch of a stream, encoded bytes; [`buckets`] stays within it, and F refuses an
+/// S with an author above it. Never more than the observed devices need when each sends what the policy keeps, in this epoch
+/// and the one before.
+///
+/// The streams of a committee share [`limits::AUTHOR_BYTES_MAX`] by their observed devices, so that an author's sum over all
+/// of them does not grow with their number; only where so many devices would have less than
+/// [`limits::DEVICE_BYTES_MIN`] each do they get that. What one author can make others keep in all streams is thus at most
+/// [`limits::AUTHOR_BYTES_MAX`] + observed devices of all streams · [`limits::DEVICE_BYTES_MIN`].
 #[must_use]
-pub fn author_bytes(policy: &Policy, devices: usize) -> usize {
+pub fn author_bytes(snapshot: &Snapshot, term: &Term, policy: &Policy, stream: u32) -> usize {
     let messages = usize::try_from(policy.messages_per_device).unwrap_or(usize::MAX).saturating_mul(2);
     let bucket = Bucket::bytes_of(messages).min(limits::BLOB_BYTES_MAX);
-    devices.saturating_mul(bucket).min(limits::AUTHOR_BYTES_MAX)
+    let here = observed_devices(snapshot, term, stream).len();
+    let all = observed_of_all_streams(snapshot, term);
+    // A stream without a lease observes witnesses and judges nothing: it has no part in what the others share.
+    let everywhere: usize = all.values().sum();
+    let place = all.get(&stream).map_or(0, |_| here);
+    let share = limits::AUTHOR_BYTES_MAX.saturating_mul(place).checked_div(everywhere).unwrap_or(0);
+    let least = here.saturating_mul(limits::DEVICE_BYTES_MIN);
+    here.saturating_mul(bucket).min(share.max(least)).min(limits::AUTHOR_BYTES_MAX)
+}
+
+/// How many devices each stream with a judged lease observes: as many as [`observed_devices`] gives.
+fn observed_of_all_streams(snapshot: &Snapshot, term: &Term) -> BTreeMap<u32, usize> {
+    let witnesses = snapshot.devices.values().filter(|record| record.active && record.class == class::COVERAGE).count();
+    let mut others: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    for lease in snapshot.leases.values().filter(|lease| is_judged(lease, snapshot, term)) {
+        let leased = others.entry(lease.stream).or_default();
+        leased.extend((lease.class != class::COVERAGE).then_some(lease.device));
+    }
+    let observed = |leased: BTreeSet<u64>| leased.len().saturating_add(witnesses).min(DEVICES_MAX);
+    others.into_iter().map(|(stream, leased)| (stream, observed(leased))).collect()
+}
+
+/// Whether a lease of this committee and policy is of an active device of its class.
+fn is_judged(lease: &LeaseRecord, snapshot: &Snapshot, term: &Term) -> bool {
+    let device = snapshot.devices.get(&lease.device).filter(|record| record.active);
+    lease.committee == term.scope.committee
+        && lease.policy_hash == term.policy_hash
+        && device.is_some_and(|record| record.class == lease.class)
+        && class::by_number(lease.class).is_some()
 }
 
 /// One stored message, as the store's arrival index knows it.
@@ -109,12 +135,13 @@ fn two_epochs_from(term: &Term, epoch: u64) -> Option<UnixMillis> {
 /// Builds the buckets of an epoch. The order of `items` does not matter; items outside the epoch's spans are passed over.
 /// `classes` are the [`observed_devices`] of the epoch's snapshot; items of others are passed over. Empty before genesis.
 /// At most [`DEVICES_MAX`] devices, those with the lowest tokens, at most [`RUNS_PER_DEVICE_MAX`] runs for each, and at
-/// most [`author_bytes`] altogether: beyond that the largest buckets are cut, to one size.
+/// most `budget` bytes altogether ([`author_bytes`]): beyond that the largest buckets are cut, to one size.
 #[must_use]
 pub fn buckets(
     term: &Term,
     policy: &Policy,
     classes: &BTreeMap<u64, u8>,
+    budget: usize,
     epoch: u64,
     items: &[Held],
 ) -> BTreeMap<u64, Bucket> {
@@ -140,7 +167,7 @@ pub fn buckets(
             break;
         }
     }
-    fit(&mut buckets, author_bytes(policy, classes.len().min(DEVICES_MAX)));
+    fit(&mut buckets, budget);
     buckets
 }
 
@@ -268,7 +295,7 @@ mod tests {
         Held { device, class, boot: u32::MAX, seq, id: [0xff; 32], slot: u64::MAX, arrival_ms: 1 }
     }
 
-    fn collected(items: &[Held]) -> BTreeMap<u64, Bucket> {
+    fn collected_term() -> Term {
         let scope = crate::typed::Scope {
             chain_id: 1,
             registry: alloy_primitives::Address::ZERO,
@@ -277,11 +304,14 @@ mod tests {
             config_digest: alloy_primitives::B256::ZERO,
         };
         let policy_hash = alloy_primitives::B256::ZERO;
-        let term =
-            Term { scope, members: vec![], policy_hash, epoch_ms: 3_600_000, slot_ms: 1_000, genesis_ms: Some(0) };
+        Term { scope, members: vec![], policy_hash, epoch_ms: 3_600_000, slot_ms: 1_000, genesis_ms: Some(0) }
+    }
+
+    fn collected(items: &[Held]) -> BTreeMap<u64, Bucket> {
+        let term = collected_term();
         let classes = items.iter().map(|item| (item.device, 2)).collect();
         let policy = Policy { messages_per_device: u32::MAX, ..crate::report::tests::policy() };
-        buckets(&term, &policy, &classes, 0, items)
+        buckets(&term, &policy, &classes, limits::AUTHOR_BYTES_MAX, 0, items)
     }
 
     #[test]
@@ -308,5 +338,65 @@ mod tests {
             bytes.is_some_and(|bytes| bytes > limits::BLOB_BYTES_MAX / 2 && bytes <= limits::BLOB_BYTES_MAX),
             "{bytes:?}"
         );
+    }
+
+    /// So many streams of so many leased devices each, besides witnesses that have no lease.
+    fn crowded(streams: u32, devices: u64, witnesses: u64) -> (Snapshot, Term, Policy) {
+        let policy = Policy { messages_per_device: 1_000, ..crate::report::tests::policy() };
+        let mut term = collected_term();
+        term.policy_hash = alloy_primitives::B256::repeat_byte(3);
+        let zero = alloy_primitives::Address::ZERO;
+        let device = |class| crate::registry::DeviceRecord {
+            owner: zero,
+            key: attest::PublicKey::Ed25519([1; 32]),
+            active: true,
+            proof: [0; 64],
+            location: [0; 32],
+            class,
+        };
+        let block = crate::registry::Block { number: 1, hash: alloy_primitives::B256::ZERO, timestamp: 0 };
+        let mut snapshot = Snapshot { block, devices: BTreeMap::new(), leases: BTreeMap::new() };
+        for number in 0..u64::from(streams) * devices {
+            let stream = u32::try_from(number / devices).unwrap_or_default();
+            snapshot.devices.insert(number, device(1));
+            let lease = LeaseRecord {
+                device: number,
+                lessee: zero,
+                lessor: zero,
+                class: 1,
+                committee: 1,
+                stream,
+                policy_hash: term.policy_hash,
+                start: 0,
+                end: 1,
+            };
+            snapshot.leases.insert(number, lease);
+        }
+        snapshot.devices.extend((0..witnesses).map(|number| (1 << 40 | number, device(class::COVERAGE))));
+        (snapshot, term, policy)
+    }
+
+    #[test]
+    fn an_authors_sum_over_all_streams_does_not_grow_with_their_number() {
+        let sum = |streams: u32, devices: u64, witnesses: u64| -> usize {
+            let (snapshot, term, policy) = crowded(streams, devices, witnesses);
+            let counted: BTreeMap<u32, usize> = observed_of_all_streams(&snapshot, &term);
+            // Two streams more are served than have leases.
+            let served = 0..streams + 2;
+            for stream in served.clone() {
+                let observed = observed_devices(&snapshot, &term, stream).len();
+                assert_eq!(counted.get(&stream).copied().unwrap_or(observed), observed, "stream {stream}");
+                let bytes = author_bytes(&snapshot, &term, &policy, stream);
+                assert!(bytes >= observed * limits::DEVICE_BYTES_MIN.min(Bucket::bytes_of(2_000)), "stream {stream}");
+            }
+            served.map(|stream| author_bytes(&snapshot, &term, &policy, stream)).sum()
+        };
+        let one = sum(1, 600, 0);
+        assert_eq!(one, limits::AUTHOR_BYTES_MAX, "one stream has it all");
+        assert_eq!(sum(1, 10, 0), 10 * Bucket::bytes_of(2_000), "and no more than its devices need");
+        assert!(sum(16, 600, 0) <= one, "16 streams have no more than one");
+        let (many, devices) = (sum(64, 600, 50), 64 * 650 + 2 * 50);
+        assert!(many <= one.max(devices * limits::DEVICE_BYTES_MIN) + one / 64, "{many} bytes of {devices} devices");
+        assert!(many < 3 * one, "{many}: without the shared bound it would be 64 times {one}");
     }
 }

@@ -180,9 +180,31 @@ pub enum Effect {
         epoch: u64,
         /// The devices it is about, with their class of work ([`crate::collect::observed_devices`]).
         devices: BTreeMap<u64, u8>,
+        /// All buckets together, encoded bytes, at the most ([`crate::collect::author_bytes`]).
+        budget: usize,
     },
-    /// Keep these blobs where pulls find them.
+    /// Keep these blobs where pulls find them, for good.
     Serve(Vec<Content>),
+    /// Keep these blobs where pulls find them until the epoch is settled ([`Effect::Settled`]): a proposal that this member
+    /// votes for lists them, and it may yet come to nothing. What is kept for good stays so.
+    Lend {
+        /// Stream.
+        stream: u32,
+        /// Epoch that the proposal is about.
+        epoch: u64,
+        /// Blobs.
+        contents: Vec<Content>,
+    },
+    /// An epoch of a stream is decided. Of what was lent for it and for the stream's earlier epochs `kept` stays for good;
+    /// the rest goes, unless it is lent to another epoch or stream, too.
+    Settled {
+        /// Stream.
+        stream: u32,
+        /// The decided epoch.
+        epoch: u64,
+        /// Hashes and ids of all that the decided S names, ascending.
+        kept: Vec<[u8; 32]>,
+    },
     /// Broadcast a beacon certificate to the devices.
     Beacon {
         /// Slot.

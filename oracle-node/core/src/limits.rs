@@ -14,8 +14,12 @@ pub const PULL_ITEMS_MAX: usize = 512;
 pub const BLOB_BYTES_MAX: usize = 1 << 20;
 /// Slots of one epoch: a body says how late each one's beacon was, and a proposal holds each one's certificate.
 pub const SLOTS_PER_EPOCH_MAX: u64 = 16_384;
-/// All buckets that one author lists in one epoch, encoded, however many devices there are ([`crate::collect::author_bytes`]).
+/// All buckets that one author lists in one epoch, encoded, of all streams together, however many devices there are, unless
+/// they are so many that [`DEVICE_BYTES_MIN`] counts ([`crate::collect::author_bytes`]); never more in one stream.
 pub const AUTHOR_BYTES_MAX: usize = 64 << 20;
+/// What an author may list of an observed device on average, bytes, however many streams there are: what a device of a full
+/// stream has (some 60 marks).
+pub const DEVICE_BYTES_MIN: usize = AUTHOR_BYTES_MAX / LEASES_PER_STREAM_MAX;
 /// Views of one instance whose messages are kept ahead of the current one.
 pub const VIEWS_AHEAD_MAX: u32 = 16;
 /// Epochs around the current one whose messages are kept.

@@ -331,6 +331,19 @@ impl Oracle {
         running.into_iter().chain(self.bootstrap.next_wakeup()).chain(offer).min()
     }
 
+    /// Bytes of observations' content held in memory, by stream; empty before the start.
+    #[must_use]
+    pub fn held_bytes(&self) -> BTreeMap<u32, usize> {
+        let streams = self.running.iter().flat_map(|running| &running.streams);
+        streams.map(|(number, stream)| (*number, stream.held_bytes())).collect()
+    }
+
+    /// Records of the journal held in memory.
+    #[must_use]
+    pub fn journal_records(&self) -> usize {
+        self.running.as_ref().map_or(self.journal.len(), |running| running.journal_records())
+    }
+
     /// Where it stands at `now`.
     #[must_use]
     pub fn status(&self, now: u64) -> Status {

@@ -33,6 +33,7 @@ use crate::wire::{Decided, Hash, InstanceId, Message, PreparedProof, Proposal, R
 use book::Book;
 use pool::Pool;
 
+pub(crate) use journal::{PREFIX, instance_of};
 pub use journal::{decided_key, journal_prefix};
 
 /// One instance of agreement, as this member sees it.

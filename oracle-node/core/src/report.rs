@@ -175,16 +175,31 @@ fn check(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -> Result<(), Re
     if state.version != 1 || state.next_epoch != input.epoch {
         return invalid(format!("state is for epoch {}, not {}", state.next_epoch, input.epoch));
     }
-    let ascending = input.observations.iter().zip(input.observations.iter().skip(1));
+    check_observations(term, input.stream, input.epoch, input.observations, verified)
+}
+
+/// The rules of S's statements: enough of them, ascending by member, authentic, about this epoch. `verified` as in
+/// [`compute_trusting`].
+///
+/// # Errors
+/// [`ReportError::Invalid`] with the rule that is broken.
+pub fn check_observations(
+    term: &Term,
+    stream: u32,
+    epoch: u64,
+    observations: &[Statement],
+    verified: &BTreeSet<[u8; 32]>,
+) -> Result<(), ReportError> {
+    let ascending = observations.iter().zip(observations.iter().skip(1));
     if !ascending.clone().all(|(one, next)| one.member < next.member) {
         return invalid("observations are not ascending by member");
     }
-    let count = u32::try_from(input.observations.len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(observations.len()).unwrap_or(u32::MAX);
     if count < term.quorum() || count > term.n() {
         return invalid(format!("{count} observations, {} to {} are allowed", term.quorum(), term.n()));
     }
-    let (instance, addresses) = (InstanceId::new(Kind::Report, input.stream, input.epoch), term.addresses());
-    for statement in input.observations {
+    let (instance, addresses) = (InstanceId::new(Kind::Report, stream, epoch), term.addresses());
+    for statement in observations {
         let observation = statement.phase == Phase::Observation as u8 && statement.view == 0;
         if !observation || statement.instance != instance {
             return invalid(format!("statement of member {} is no observation of this epoch", statement.member));

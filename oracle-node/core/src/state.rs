@@ -37,6 +37,16 @@ impl Default for State {
     }
 }
 
+impl State {
+    /// The epoch that an encoded state is before, without decoding the rest of it; `None` when the bytes are none.
+    pub(crate) fn peek_epoch(bytes: &[u8]) -> Option<u64> {
+        let mut decoder = minicbor::Decoder::new(bytes);
+        decoder.array().ok()?;
+        decoder.u32().ok()?;
+        decoder.u64().ok()
+    }
+}
+
 /// One lease's counters, all cumulative over its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

@@ -38,8 +38,8 @@ const WANTED_MAX: usize = 131_072;
 /// Ids that the core waits for.
 pub(super) type Wanted = Arc<Mutex<BTreeSet<[u8; 32]>>>;
 
-/// A stream, and what its epoch is observed of: devices with their class of work.
-pub(super) type Asked = (u32, BTreeMap<u64, u8>);
+/// A stream, what its epoch is observed of (devices with their class of work), and the bytes of all buckets at the most.
+pub(super) type Asked = (u32, BTreeMap<u64, u8>, usize);
 
 /// What was done since the node began.
 #[derive(Default)]
@@ -84,10 +84,12 @@ impl Hands {
             Effect::Direct { to, bytes } => self.command(Command::Whisper { term, to, bytes }),
             Effect::Fetch { ids, holders } => self.fetch(term, ids, holders),
             Effect::FetchOf { term, holder, ids } => self.fetch(term, ids, vec![holder]),
-            Effect::Observe { stream, epoch, devices } => {
-                self.observe(&post.term, BTreeMap::from([(epoch, vec![(stream, devices)])]))
+            Effect::Observe { stream, epoch, devices, budget } => {
+                self.observe(&post.term, BTreeMap::from([(epoch, vec![(stream, devices, budget)])]))
             }
             Effect::Serve(contents) => self.store.serve(&contents)?,
+            Effect::Lend { stream, epoch, contents } => self.store.lend(stream, epoch, &contents)?,
+            Effect::Settled { stream, epoch, kept } => self.store.settle(stream, epoch, &kept)?,
             Effect::Beacon { slot, certificate } => {
                 self.metrics.beacons_recovered.inc();
                 if let Some(publisher) = &self.publisher {
@@ -189,8 +191,8 @@ impl Hands {
                     Ok(items) => items,
                     Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
                 };
-                for (stream, devices) in streams {
-                    let buckets = collect::buckets(&term, &policy, &devices, epoch, &items);
+                for (stream, devices, budget) in streams {
+                    let buckets = collect::buckets(&term, &policy, &devices, budget, epoch, &items);
                     tracing::info!(stream, epoch, messages = items.len(), devices = buckets.len(), "observed");
                     let receipts_root = intake.receipts_root();
                     let _ = inputs.blocking_send(Input::Observed { stream, epoch, buckets, receipts_root });

@@ -90,6 +90,59 @@ fn blobs_are_kept_only_under_their_hash() {
 }
 
 #[test]
+fn what_is_lent_goes_when_its_epoch_is_settled_unless_the_decided_names_it() {
+    let dir = Dir::new("store-lent");
+    let blob = |text: &[u8]| Content { id: blob_hash(text), class: 0, bytes: text.to_vec() };
+    let [own, named, liars, both, later] = [b"own", b"nam", b"lie", b"two", b"lat"].map(|text| blob(text));
+    let held = |store: &Store| {
+        [&own, &named, &liars, &both, &later].map(|blob| store.content(&blob.id).expect("read").is_some())
+    };
+    {
+        let store = open(&dir);
+        store.serve(&[own.clone()]).expect("written");
+        // The own one is listed by a liar, too; one is listed in two streams.
+        store.lend(0, 4, &[own.clone(), named.clone(), liars.clone(), both.clone()]).expect("written");
+        store.lend(7, 4, &[both.clone(), liars.clone()]).expect("written");
+        store.lend(0, 5, &[later.clone()]).expect("written");
+        assert_eq!(held(&store), [true; 5]);
+    }
+    let store = open(&dir);
+    store.settle(0, 4, &[named.id]).expect("settled");
+    assert_eq!(held(&store), [true, true, true, true, true], "stream 7 still votes about what two of them list");
+    store.settle(7, 4, &[both.id]).expect("settled");
+    assert_eq!(held(&store), [true, true, false, true, true], "what the liar alone lists is gone");
+    // Another proposal that comes to nothing takes nothing away that is kept.
+    store.lend(0, 6, &[named.clone(), both.clone(), liars.clone()]).expect("written");
+    store.serve(&[liars.clone()]).expect("kept after all");
+    store.settle(0, 6, &[]).expect("settled");
+    assert_eq!(held(&store), [true, true, true, true, false], "an epoch that was never settled goes with the next");
+    let mut rows = 0;
+    store
+        .scan(LENT, b"", |_, _| {
+            rows += 1;
+            true
+        })
+        .expect("read");
+    assert_eq!(rows, 0, "nothing is left of the lending");
+}
+
+#[test]
+fn an_empty_value_deletes_a_record_and_an_older_stores_is_skipped() {
+    let dir = Dir::new("store-tombstones");
+    let record = |key: &[u8], value: &[u8]| Record { key: key.to_vec(), value: value.to_vec() };
+    {
+        let store = open(&dir);
+        for (key, value) in [(b"obs/a", b"1".as_slice()), (b"obs/b", b"2"), (b"obs/a", b"")] {
+            store.persist(&record(key, value)).expect("written");
+        }
+        assert_eq!(store.get(JOURNAL, b"obs/a").expect("read"), None);
+        assert_eq!(store.written(), 3, "a deletion counts as what it is: something that was said is forgotten");
+        store.put_synced(JOURNAL, b"obs/c", b"").expect("as an older version wrote it");
+    }
+    assert_eq!(open(&dir).journal().expect("read"), [record(b"obs/b", b"2")]);
+}
+
+#[test]
 fn outbox_and_chain_log_are_in_order() {
     let dir = Dir::new("store-outbox");
     let store = open(&dir);

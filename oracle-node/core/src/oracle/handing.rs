@@ -285,9 +285,3 @@ fn attempt(ctx: &Ctx<'_>, successor: &Term, attempt: u32, journal: &Journal) -> 
     let qbft = Qbft::restore(config, ctx.desk.key.clone(), journal);
     (instance, qbft, Seal::restore(instance, &ctx.desk.term.scope, journal))
 }
-
-/// The records that a rotation may need: agreements and signatures, without the states and observations of epochs.
-pub(super) fn kept(journal: &Journal) -> Journal {
-    let wanted = |key: &[u8]| [b"qbft/".as_slice(), b"sign/", b"cert/"].iter().any(|tag| key.starts_with(tag));
-    journal.iter().filter(|record| wanted(&record.key) && !record.value.is_empty()).cloned().collect()
-}

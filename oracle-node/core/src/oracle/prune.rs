@@ -5,8 +5,6 @@ use std::sync::Arc;
 use super::journal::{self, CERTIFIED, HEAD, OBSERVATION, STATE};
 use super::stream::{PAST_MAX, Stream, UNSEALED_MAX};
 use crate::effect::Effect;
-use crate::limits::EPOCHS_AHEAD_MAX;
-use crate::state::State;
 use crate::wire::InstanceId;
 
 impl Stream {
@@ -48,16 +46,9 @@ impl Stream {
         self.snapshots = self.snapshots.split_off(&oldest);
         self.ahead.prune(next);
         // After a few epochs nothing of the old process is left to restore.
-        if self.rounds.first_key_value().is_some_and(|(_, round)| round.qbft.is_some()) && next > self.restored_until()
-        {
+        if self.rounds.first_key_value().is_some_and(|(_, round)| round.qbft.is_some()) && next > self.restored_until {
             self.journal = Arc::default();
         }
-    }
-
-    /// The last epoch that the journal of the process's start may speak of.
-    fn restored_until(&self) -> u64 {
-        let last = |tag| journal::all::<State>(&self.journal, tag).into_iter().map(|(_, s)| s.next_epoch).max();
-        last(STATE).unwrap_or(0).saturating_add(EPOCHS_AHEAD_MAX)
     }
 }
 

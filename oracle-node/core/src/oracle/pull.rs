@@ -1,16 +1,16 @@
 //! Buckets that observations list are pulled as the observations arrive: a leader can draft, and a follower judge, two hops
 //! earlier than if they asked when the need shows.
 //!
-//! Nobody can make a member pull without bound: one observation for each author and epoch, of it the observed devices'
-//! buckets only, each asked for once and of that author only, a chunk at a time, and nothing more from an author that
-//! does not answer or is found above its budget. What is still missing when it is needed is asked for as ever.
+//! Nobody can make a member pull without bound: in each stream of the one epoch that is decided next, one observation for
+//! each author, of it the observed devices' buckets only, each asked for once and of that author only, a chunk at a time, and
+//! nothing more from an author that does not answer or is found above its budget. What is still missing when it is needed is
+//! asked for as ever.
 //! Leaves out: the budget (`budget`), and content that somebody waits for (`reckon`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desk::Ctx;
 use super::round::Round;
-use crate::collect;
 use crate::effect::{Bodies, Effect};
 use crate::limits;
 use crate::term::UnixMillis;
@@ -18,9 +18,6 @@ use crate::term::UnixMillis;
 /// What was asked for ahead of need.
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
-    /// The devices that observations are about, and an author's budget for them, once the chain's view of the epoch is
-    /// known.
-    observed: Option<(BTreeSet<u64>, usize)>,
     authors: BTreeMap<u32, Author>,
     /// On its way: of whom it was asked, and when.
     asked: BTreeMap<[u8; 32], (u32, UnixMillis)>,
@@ -61,37 +58,27 @@ impl Round {
     /// Asks for the next chunk of every author that has answered the last one. The own observation comes first: what
     /// everybody holds alike is then here already.
     pub(super) fn pull_ahead(&mut self, ctx: &mut Ctx<'_>) {
-        if self.own.is_none() || self.decided.is_some() || ctx.now < self.opens_at {
+        let early = ctx.state.is_none() || ctx.now < self.opens_at;
+        if early || self.own.is_none() || self.decided.is_some() {
             return;
         }
-        let Some(snapshot) = ctx.snapshot else { return };
-        let due = self.due(ctx.desk.me);
-        if due.is_empty() {
-            return;
-        }
-        let (observed, budget) = self.pulls.observed.take().unwrap_or_else(|| {
-            let observed = collect::observed_devices(snapshot, &ctx.desk.term, ctx.desk.stream);
-            let budget = collect::author_bytes(&ctx.desk.policy, observed.len());
-            (observed.into_keys().collect(), budget)
-        });
-        for member in due {
-            if self.pulls.authors.get(&member).is_some_and(|author| author.bytes > budget) {
+        let Some(observed) = self.observed(ctx) else { return };
+        for member in self.due(ctx.desk.me, observed.budget) {
+            if self.pulls.authors.get(&member).is_some_and(|author| author.bytes > observed.budget) {
                 let theirs: Bodies = self.bodies.get(&member).map(|body| (member, body.clone())).into_iter().collect();
                 self.pulls.give_up(member);
                 self.find_overdrawn(ctx, &theirs);
                 continue;
             }
-            let ids = self.next_chunk(ctx.now, member, &observed);
+            let ids = self.next_chunk(ctx.now, member, &observed.devices);
             if !ids.is_empty() {
                 ctx.out.push(Effect::Fetch { ids, holders: vec![member] });
             }
         }
-        self.pulls.observed = Some((observed, budget));
     }
 
     /// Authors to ask the next chunk of, or to give up.
-    fn due(&self, me: u32) -> Vec<u32> {
-        let budget = self.pulls.observed.as_ref().map_or(usize::MAX, |(_, budget)| *budget);
+    fn due(&self, me: u32, budget: usize) -> Vec<u32> {
         let due = |member: u32, listed: usize| {
             let author = self.pulls.authors.get(&member);
             let ready = |author: &Author| author.open == 0 && author.read < listed;
@@ -143,4 +130,4 @@ impl Round {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

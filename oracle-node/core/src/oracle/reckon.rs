@@ -8,7 +8,6 @@ use alloy_primitives::B256;
 use super::desk::Ctx;
 use super::round::Round;
 use crate::effect::{Bodies, Content, Effect};
-use crate::fault::FaultProof;
 use crate::limits;
 use crate::observation::{Body, blob_hash};
 use crate::qbft::Qbft;
@@ -99,7 +98,7 @@ impl Round {
             Attempt::Done(done) => {
                 let value = report::header_digest(&ctx.desk.term, &done.outcome.header);
                 let content = done.set.encode();
-                self.serve(ctx, &done);
+                self.serve(ctx, value, &done);
                 self.results.insert(value, *done);
                 self.drafted = true;
                 let actions = self.qbft.as_mut().map(|qbft| qbft.set_candidate(ctx.now, value, content));
@@ -145,8 +144,17 @@ impl Round {
         if self.results.get(&value).is_some_and(|known| known.set == set) {
             return self.verdict(ctx, value, true);
         }
+        // Whoever relays a proposal may put anything beside its signature: nothing is fetched for what nobody signed.
+        let (term, stream) = (&ctx.desk.term, ctx.desk.stream);
+        if let Err(e) = report::check_observations(term, stream, self.epoch, &set.observations, &self.verified) {
+            ctx.note("bad_proposal", format!("epoch {}: {e}", self.epoch));
+            return self.verdict(ctx, value, false);
+        }
+        self.verified.extend(set.observations.iter().map(report::statement_fact));
+        self.accuse_twofaced(ctx, &set);
         if self.questions.len() >= QUESTIONS_MAX {
             self.questions.pop_first();
+            self.sweep();
         }
         self.questions.insert(value, Task { set, waiting: BTreeSet::new(), since: ctx.now });
     }
@@ -170,29 +178,27 @@ impl Round {
                     task.waiting = ids;
                     self.questions.insert(value, task);
                 }
-                Attempt::Done(done) => self.settle(ctx, value, *done),
+                Attempt::Done(done) => self.conclude(ctx, value, *done),
                 Attempt::Wrong(why) => {
                     ctx.note("bad_proposal", format!("epoch {}: {why}", self.epoch));
+                    self.sweep();
                     self.verdict(ctx, value, false);
                 }
             }
         }
     }
 
-    fn settle(&mut self, ctx: &mut Ctx<'_>, value: B256, done: Reckoned) {
+    fn conclude(&mut self, ctx: &mut Ctx<'_>, value: B256, done: Reckoned) {
         let digest = report::header_digest(&ctx.desk.term, &done.outcome.header);
         if digest == value {
             for (slot, certificate) in &done.set.beacons {
                 ctx.beacon.add_verified(*slot, **certificate);
             }
-            for said in &done.set.observations {
-                if let Some(first) = self.statements.get(&said.member).filter(|first| first.value != said.value) {
-                    ctx.accuse(&FaultProof { a: first.clone(), b: said.clone() });
-                }
-            }
-            self.serve(ctx, &done);
+            self.accuse_twofaced(ctx, &done.set);
+            self.serve(ctx, value, &done);
             self.results.insert(value, done);
         } else {
+            self.sweep();
             let text = format!("epoch {}: {value} was proposed, recomputation gives {digest}", self.epoch);
             ctx.note("proposal_differs", text);
         }
@@ -200,8 +206,8 @@ impl Round {
     }
 
     /// A prepare vote promises the content of the proposal: whatever was read and came from others is served from here,
-    /// too, so that a member that was away needs no author who has died since.
-    fn serve(&self, ctx: &mut Ctx<'_>, done: &Reckoned) {
+    /// too, so that a member that was away needs no author who has died since. Until the decision it is but lent.
+    fn serve(&self, ctx: &mut Ctx<'_>, value: B256, done: &Reckoned) {
         let own = self.bodies.get(&ctx.desk.me);
         let own: BTreeSet<[u8; 32]> = own.iter().flat_map(|body| body.buckets.iter().map(|(_, hash)| **hash)).collect();
         let bodies = done.bodies.iter().filter(|(member, _)| **member != ctx.desk.me);
@@ -209,9 +215,13 @@ impl Round {
             bodies.map(|(_, body)| wire::encode(body)).map(|bytes| Content { id: blob_hash(&bytes), class: 0, bytes });
         let read = done.outcome.content.iter().filter(|id| !own.contains(*id) && !self.verified.contains(*id));
         let contents: Vec<Content> = bodies.chain(read.filter_map(|id| self.blobs.get(id).cloned())).collect();
-        if !contents.is_empty() {
-            ctx.out.push(Effect::Serve(contents));
+        if contents.is_empty() {
+            return;
         }
+        ctx.out.push(match self.decided == Some(value) {
+            true => Effect::Serve(contents),
+            false => Effect::Lend { stream: ctx.desk.stream, epoch: self.epoch, contents },
+        });
     }
 
     /// One attempt to compute F over `set`.

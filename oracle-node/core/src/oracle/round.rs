@@ -2,11 +2,13 @@
 //! Leaves out: computing F over what was gathered (`reckon`), the order of epochs (`running`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use alloy_primitives::B256;
 use minicbor::bytes::ByteVec;
 
 use super::behaviour::falsify;
+use super::budget::Observed;
 use super::desk::{Ctx, Desk};
 use super::journal::{self, OBSERVATION, Own};
 use super::pull::Pulls;
@@ -53,12 +55,18 @@ pub(super) struct Round {
     pub(super) overdrawn: BTreeSet<[u8; 32]>,
     /// Bytes fetched since the authors' budgets were looked at.
     pub(super) fetched_bytes: usize,
+    /// What observations are about, once the chain's view of the epoch is known.
+    pub(super) observed: Option<Arc<Observed>>,
+    /// Members of which two observations were seen.
+    pub(super) twofaced: BTreeSet<u32>,
     /// What is pulled before anything waits for it.
     pub(super) pulls: Pulls,
     pub(super) questions: BTreeMap<B256, Task>,
     pub(super) fetch_at: u64,
     pub(super) results: BTreeMap<B256, Reckoned>,
     pub(super) decided: Option<B256>,
+    /// Whether only what the decided S names is left.
+    pub(super) settled: bool,
     pub(super) seal: Seal,
     /// Journal keys written by the agreement, for deletion.
     pub(super) keys: BTreeSet<Vec<u8>>,
@@ -93,11 +101,14 @@ impl Round {
             excluded: BTreeSet::new(),
             overdrawn: BTreeSet::new(),
             fetched_bytes: 0,
+            observed: None,
+            twofaced: BTreeSet::new(),
             pulls: Pulls::default(),
             questions: BTreeMap::new(),
             fetch_at: u64::MAX,
             results: BTreeMap::new(),
             decided: None,
+            settled: false,
             seal: Seal::restore(instance, scope, journal),
             keys: keys.map(|r| r.key.clone()).collect(),
         };
@@ -197,10 +208,15 @@ impl Round {
             }
             return;
         }
+        if self.settled {
+            // For the record only (`archive::Bundle::disagreement`).
+            self.statements.insert(statement.member, statement.clone());
+            return;
+        }
         // Anybody may have put other bytes beside the statement: they are no fault of its author.
         let body = wire::decode::<Body>(bytes, limits::BLOB_BYTES_MAX).ok();
         let Some(body) = body.filter(|_| blob_hash(bytes) == *statement.value) else { return };
-        if report::check_body(&body, self.epoch) {
+        if report::check_body(&body, self.epoch) && self.is_to_the_point(ctx, &body) {
             self.keep(statement.clone(), body, bytes.to_vec());
         }
     }
@@ -253,6 +269,7 @@ impl Round {
         self.answer(ctx);
         self.refetch(ctx);
         if let Some(digest) = self.decided.filter(|value| self.results.contains_key(value)) {
+            self.settle(ctx, digest);
             self.seal.sign(ctx, digest);
         }
         self.seal.on_tick(ctx);
@@ -265,7 +282,8 @@ impl Round {
         if let Some(snapshot) = ctx.snapshot.filter(|_| due) {
             self.asked = true;
             let devices = collect::observed_devices(snapshot, &ctx.desk.term, ctx.desk.stream);
-            ctx.out.push(Effect::Observe { stream: ctx.desk.stream, epoch: self.epoch, devices });
+            let budget = collect::author_bytes(snapshot, &ctx.desk.term, &ctx.desk.policy, ctx.desk.stream);
+            ctx.out.push(Effect::Observe { stream: ctx.desk.stream, epoch: self.epoch, devices, budget });
         }
     }
 

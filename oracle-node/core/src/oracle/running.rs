@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::ahead;
 use super::desk::{Desk, Step};
-use super::handing::{Bases, Handing, kept};
+use super::handing::{Bases, Handing};
 use super::inherit::Author;
+use super::journal::of_rotations;
 use super::stream::Stream;
 use crate::answers::Answers;
 use crate::beacon::Beacon;
@@ -73,9 +74,14 @@ impl Running {
             streams,
             handing: None,
             ends: None,
-            journal: kept(&journal),
+            journal: of_rotations(&journal),
             unserved: 0,
         }
+    }
+
+    /// Records of the journal that are kept in memory.
+    pub(super) fn journal_records(&self) -> usize {
+        self.streams.values().fold(self.journal.len(), |sum, stream| sum.saturating_add(stream.journal().len()))
     }
 
     /// Takes the keys by epoch, after a refresh.

@@ -44,6 +44,8 @@ pub(super) struct Stream {
     pub(super) ahead: Ahead,
     /// What the process found on disk, until the rounds it is about have been opened.
     pub(super) journal: Arc<Journal>,
+    /// The last epoch that the journal of the process's start may speak of.
+    pub(super) restored_until: u64,
     /// Highest epoch that others speak of.
     seen: u64,
     ask_at: u64,
@@ -56,10 +58,7 @@ impl Stream {
     /// `start` of a term that was rotated to; the committee's first term begins at epoch 0 with the empty state.
     /// `ahead_bytes` is what one peer may have kept here of one epoch that is not reached.
     pub(super) fn new(desk: Desk, journal: &Arc<Journal>, start: Option<Start>, ahead_bytes: usize) -> Self {
-        let scope = desk.term.scope;
-        let states = journal::all::<State>(journal, STATE).into_iter();
-        let ours = states.filter(|(key, s)| *key == journal::key(STATE, &scope, desk.instance(s.next_epoch)));
-        let mut states: BTreeMap<u64, State> = ours.map(|(_, state)| (state.next_epoch, state)).collect();
+        let mut states = journal::states(journal, &desk);
         if start.is_none() {
             // Σ before epoch 0 is the empty one, and is never written.
             states.entry(0).or_default();
@@ -73,16 +72,35 @@ impl Stream {
             succession: Succession::new(start.as_ref()),
             past: BTreeMap::new(),
             ahead: Ahead::new(ahead_bytes),
-            journal: Arc::clone(journal),
+            journal: Arc::default(),
+            restored_until: 0,
             seen: 0,
             ask_at: 0,
             ask_pause,
             last_certified: None,
             void_slots: Vec::new(),
         };
+        let (next, first) = (stream.next_epoch(), stream.succession.first);
+        stream.restored_until = next.saturating_add(EPOCHS_AHEAD_MAX);
+        let open = next..stream.restored_until.saturating_add(1);
+        stream.keep_records(journal, stream.past_epochs().chain(open.clone()).chain([first]));
         stream.restore();
         stream.settle_in(start);
+        // What is restored now is in its place: only the rounds that are opened later come back to the journal.
+        let unsealed: Vec<u64> = stream.rounds.keys().copied().collect();
+        stream.keep_records(journal, unsealed.into_iter().chain(open));
         stream
+    }
+
+    /// Keeps of the journal what is about these epochs, and nothing else.
+    fn keep_records(&mut self, journal: &Journal, epochs: impl Iterator<Item = u64>) {
+        let instances = epochs.map(|epoch| self.desk.instance(epoch));
+        self.journal = Arc::new(journal::of_instances(journal, &self.desk.term.scope, instances));
+    }
+
+    /// Bytes of the content held for all rounds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.rounds.values().map(Round::held_bytes).fold(0, usize::saturating_add)
     }
 
     /// What the process found on disk.

@@ -22,7 +22,7 @@ use crate::effect::Record;
 use crate::typed::Phase;
 use crate::wire::{self, Decided, InstanceId, PreparedProof, Proposal, RoundChange, Statement};
 
-const PREFIX: &[u8] = b"qbft/";
+pub(crate) const PREFIX: &[u8] = b"qbft/";
 /// A record may hold one message and a little more.
 const RECORD_BYTES_MAX: usize = crate::limits::MESSAGE_BYTES_MAX * 2;
 
@@ -71,6 +71,21 @@ pub fn journal_prefix(scope: &crate::typed::Scope, instance: InstanceId) -> Opti
 #[must_use]
 pub fn decided_key(scope: &crate::typed::Scope, instance: InstanceId) -> Option<Vec<u8>> {
     Some([journal_prefix(scope, instance)?.as_slice(), Tag::Decided.bytes(), &0u32.to_be_bytes()].concat())
+}
+
+/// The instance that a record of an agreement is about; `None` for any other record, and for one of another version.
+pub(crate) fn instance_of(record: &Record) -> Option<InstanceId> {
+    let rest = record.key.strip_prefix(PREFIX)?.get(33..)?;
+    let (tag, _view) = rest.split_last_chunk::<4>()?;
+    let statement = match tag {
+        b"v1" | b"v2" => decode::<Statement>(&record.value)?,
+        b"o" => decode::<Proposal>(&record.value)?.statement,
+        b"c" => decode::<RoundChange>(&record.value)?.statement,
+        b"p" => decode::<PreparedRecord>(&record.value)?.proof.prepares.into_iter().next()?,
+        b"d" => decode::<Decided>(&record.value)?.commits.into_iter().next()?,
+        _ => return None,
+    };
+    Some(statement.instance)
 }
 
 impl Qbft {

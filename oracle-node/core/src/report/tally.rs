@@ -6,9 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{EpochInput, ReportError, invalid};
 use crate::effect::{Blobs, Bodies};
 use crate::observation::{Body, Bucket, Fork, MARK_IN_TIME, MARK_LATE, blob_hash};
-use crate::policy::Policy;
-use crate::registry::Snapshot;
-use crate::term::Term;
 use crate::{collect, limits, wire};
 
 /// An item as observations list it: class, slot, boot, sequence, evidence id.
@@ -85,42 +82,34 @@ impl Tally {
             tally.devices.insert(*device, listed(&read_ones, input.term.f()));
         }
         // More content only adds to a sum: who is over without the missing pieces is over with them.
-        let budget = collect::author_bytes(input.policy, observed.len());
+        let budget = collect::author_bytes(input.snapshot, input.term, input.policy, input.stream);
         let size = |hash: &[u8; 32]| sizes.get(hash).copied().unwrap_or(0);
         let authors = input.observations.iter().filter_map(|s| Some((s.member, input.bodies.get(&s.member)?)));
-        if let Some(member) = over(authors, &observed, budget, size).first() {
+        if let Some(member) = over(authors, |device| observed.contains_key(device), budget, size).first() {
             return invalid(format!("the buckets of member {member} are above the {budget} bytes of an author"));
         }
         if missing.is_empty() { Ok(tally) } else { Err(ReportError::Missing(missing.into_iter().collect())) }
     }
 }
 
-/// The authors among `bodies` whose buckets, as far as `blobs` holds them, are together above
-/// [`collect::author_bytes`]: an S with one of them is invalid. The blobs must be those of their hashes.
+/// The authors among `bodies` whose buckets of observed devices, as far as `blobs` holds them, are together above
+/// `budget` ([`collect::author_bytes`]): an S with one of them is invalid. The blobs must be those of their hashes.
 #[must_use]
-pub fn overdrawn(
-    snapshot: &Snapshot,
-    term: &Term,
-    policy: &Policy,
-    stream: u32,
-    bodies: &Bodies,
-    blobs: &Blobs,
-) -> BTreeSet<u32> {
-    let observed = collect::observed_devices(snapshot, term, stream);
+pub fn overdrawn(observed: &BTreeSet<u64>, budget: usize, bodies: &Bodies, blobs: &Blobs) -> BTreeSet<u32> {
     let size = |hash: &[u8; 32]| blobs.get(hash).filter(|blob| blob.class == 0).map_or(0, |blob| blob.bytes.len());
     let authors = bodies.iter().map(|(member, body)| (*member, body));
-    over(authors, &observed, collect::author_bytes(policy, observed.len()), size)
+    over(authors, |device| observed.contains(device), budget, size)
 }
 
 /// Authors whose buckets of observed devices are together above the budget.
 fn over<'a>(
     authors: impl Iterator<Item = (u32, &'a Body)>,
-    observed: &BTreeMap<u64, u8>,
+    observed: impl Fn(&u64) -> bool,
     budget: usize,
     size: impl Fn(&[u8; 32]) -> usize,
 ) -> BTreeSet<u32> {
     let listed = |body: &Body| {
-        let buckets = body.buckets.iter().filter(|(device, _)| observed.contains_key(device));
+        let buckets = body.buckets.iter().filter(|(device, _)| observed(device));
         buckets.fold(0usize, |sum, (_, hash)| sum.saturating_add(size(hash)))
     };
     authors.filter(|(_, body)| listed(body) > budget).map(|(member, _)| member).collect()

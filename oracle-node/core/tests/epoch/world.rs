@@ -262,7 +262,14 @@ impl World {
     /// The buckets a member would list.
     pub(crate) fn buckets(&self, epoch: u64, member: usize) -> BTreeMap<u64, Bucket> {
         let classes = self.devices.iter().map(|device| (device.token, device.class)).collect();
-        collect::buckets(&self.term, &self.policy, &classes, epoch, &self.held[member])
+        collect::buckets(
+            &self.term,
+            &self.policy,
+            &classes,
+            oracle_core::limits::AUTHOR_BYTES_MAX,
+            epoch,
+            &self.held[member],
+        )
     }
 
     /// A body over buckets, all beacons recovered 100 ms late. The buckets become content.

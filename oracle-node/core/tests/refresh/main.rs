@@ -7,6 +7,8 @@
 mod given;
 #[path = "../rotation/process.rs"]
 mod process;
+#[path = "../rotation/shelf.rs"]
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,7 +160,7 @@ impl World {
             }
             Effect::Direct { to, bytes } => self.send(to as usize, Input::Direct { from: me, bytes }),
             Effect::Fetch { ids, .. } | Effect::FetchOf { ids, .. } => {
-                let shelves = || self.processes.iter().flat_map(|process| process.shelf.values());
+                let shelves = || self.processes.iter().flat_map(|process| process.shelf.contents.values());
                 let found = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
                 self.send(from, Input::Content(found));
             }
@@ -166,9 +168,9 @@ impl World {
                 let buckets = buckets(from, epoch);
                 self.send(from, Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] });
             }
-            Effect::Serve(contents) => {
-                self.processes[from].shelf.extend(contents.into_iter().map(|content| (content.id, content)));
-            }
+            Effect::Serve(contents) => self.processes[from].shelf.serve(contents),
+            Effect::Lend { stream, epoch, contents } => self.processes[from].shelf.lend(stream, epoch, contents),
+            Effect::Settled { stream, epoch, kept } => self.processes[from].shelf.settle(stream, epoch, &kept),
             Effect::Certified(report) => {
                 self.certified.entry(report.header.epoch).or_default().insert(from);
             }

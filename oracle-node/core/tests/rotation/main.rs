@@ -8,6 +8,7 @@ mod dice;
 mod given;
 mod handover;
 mod process;
+mod shelf;
 mod world;
 
 /// The seeds of one test: `PLUMBLINE_SEED` repeats one run, `PLUMBLINE_SEEDS` asks for so many instead of `runs`.

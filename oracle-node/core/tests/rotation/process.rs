@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oracle_core::effect::{Content, Input, Record};
+use oracle_core::effect::{Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::term::Term;
 
 use crate::given::{STREAMS, member_key, policy};
+use crate::shelf::Shelf;
 
 /// A process and what outlives it.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub(crate) struct Process {
     /// Grows with every crash: what was on its way to an earlier life is lost.
     pub(crate) life: u64,
     pub(crate) disk: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) shelf: BTreeMap<[u8; 32], Content>,
+    pub(crate) shelf: Shelf,
     pub(crate) wakes_at: BTreeMap<u64, u64>,
     /// What the chain said so far, by term, in order: said again after a restart.
     pub(crate) told: Vec<(u64, Input)>,

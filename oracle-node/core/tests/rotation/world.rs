@@ -261,10 +261,9 @@ impl World {
                 let (delay, life) = (1 + self.dice.below(30), self.processes[from].life);
                 self.after(delay, Event::Input(from, life, term, input));
             }
-            Effect::Serve(contents) => {
-                let shelf = contents.into_iter().map(|content| (content.id, content));
-                self.processes[from].shelf.extend(shelf);
-            }
+            Effect::Serve(contents) => self.processes[from].shelf.serve(contents),
+            Effect::Lend { stream, epoch, contents } => self.processes[from].shelf.lend(stream, epoch, contents),
+            Effect::Settled { stream, epoch, kept } => self.processes[from].shelf.settle(stream, epoch, &kept),
             Effect::Certified(report) => self.note_certified(from, term, &report.header),
             Effect::Transmit { what, .. } => self.transmit(from, term, what),
             Effect::Note { code, text } => {
@@ -277,8 +276,7 @@ impl World {
                         self.incidents.push(format!("attempt after attempt is decided for nothing: {text}"));
                     }
                 }
-                let grave =
-                    ["fault_proof", "draft_refused", "sign_once_refused", "proposal_differs"];
+                let grave = ["fault_proof", "draft_refused", "sign_once_refused", "proposal_differs"];
                 if grave.contains(&code) {
                     self.incidents.push(format!("process {from}, term {term}: {text}"));
                 }
@@ -326,7 +324,7 @@ impl World {
                 continue;
             }
             let found: Vec<Content> =
-                ids.iter().filter_map(|id| self.processes[place].shelf.get(id).cloned()).collect();
+                ids.iter().filter_map(|id| self.processes[place].shelf.contents.get(id).cloned()).collect();
             if !found.is_empty() {
                 self.deliver(place, from, term, Input::Content(found));
             }
@@ -380,7 +378,7 @@ impl World {
         let mut state = oracle_core::state::State { next_epoch: 99, ..Default::default() };
         state.previous_header = [7; 32].into();
         let (lie, pieces) = Checkpoint::of(&checkpoint.header, *checkpoint.certificate, &state);
-        self.processes[0].shelf.extend(pieces.into_iter().map(|piece| (piece.id, piece)));
+        self.processes[0].shelf.serve(pieces);
         let mut lies: Vec<Checkpoint> =
             (0..20).map(|n| Checkpoint { pieces: vec![[n; 32].into()], ..lie.clone() }).collect();
         lies.push(lie);

@@ -31,7 +31,9 @@ fn run(seed: u64) -> Vec<String> {
         let streams = if n < 6 { 1 + dice.below(2) as u32 } else { 1 };
         let dies = (dead > 0).then(|| dice.below(2));
         let crashes = dice.below(100);
-        let climate = Climate { n, streams, liars, dies, loss, splits, crashes, ..epochs::FAIR };
+        // One of the liars lists garbage far above its budget.
+        let hog = (liars > 0 && dice.chance(50)).then_some(0);
+        let climate = Climate { n, streams, liars, dies, loss, splits, crashes, hog, ..epochs::FAIR };
         return Committee::new(climate, seed).run();
     }
     let (crashes, lonely) = (dice.below(30), dice.chance(50));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use oracle_core::collect::Held;
-use oracle_core::effect::{Content, Input, Record};
+use oracle_core::effect::{Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::policy::Policy;
 use oracle_core::registry::{History, RawLog};
@@ -17,6 +17,7 @@ use oracle_core::typed::MemberKey;
 use crate::devices::{Answer, Device, fleet};
 use crate::dice::Dice;
 use crate::given::{self, EPOCH_MS, START_MS, block, dealing, dkg_seed, member_key};
+use crate::shelf::Shelf;
 use crate::watch::Watch;
 
 /// What one run is like.
@@ -45,8 +46,8 @@ pub(crate) struct Climate {
     pub(crate) dies: Option<u64>,
     /// The first members lie: two faces each, which falsify, withhold, spoil and repeat.
     pub(crate) liars: u32,
-    /// Member 1 lists buckets far beyond what the policy lets a device send.
-    pub(crate) hog: bool,
+    /// This member lists buckets far beyond what the policy lets a device send.
+    pub(crate) hog: Option<u32>,
     /// Whether a dying process loses its last writes (a planted fault).
     pub(crate) unsynced: bool,
 }
@@ -59,8 +60,10 @@ pub(crate) struct Process {
     disk: BTreeMap<Vec<u8>, Vec<u8>>,
     cache: Vec<Record>,
     /// Evidence and buckets: written before they are acknowledged.
-    pub(crate) store: BTreeMap<[u8; 32], Content>,
+    pub(crate) store: Shelf,
     pub(crate) held: Vec<Held>,
+    /// What its own observations list.
+    pub(crate) listed: BTreeSet<[u8; 32]>,
     wakes_at: u64,
     /// Counts the deaths: what was sent to an earlier life is lost.
     pub(crate) life: u64,
@@ -111,6 +114,8 @@ pub(crate) struct Committee {
     pub(crate) participation: BTreeMap<u64, u64>,
     /// Codes of the notes that were made.
     pub(crate) notes: BTreeSet<&'static str>,
+    /// Bytes of content that a process may hold for one stream.
+    may_hold: usize,
 }
 
 impl Committee {
@@ -147,6 +152,7 @@ impl Committee {
             fetches: 0,
             participation: BTreeMap::new(),
             notes: BTreeSet::new(),
+            may_hold: given::may_hold(),
         };
         committee.admit();
         if !climate.ceremony {
@@ -209,10 +215,25 @@ impl Committee {
             return self.watch.incident(format!("not everybody certified everything: {}", at.join("; ")));
         }
         self.watch.audit(&self.history, &self.policy, self.climate.streams);
+        self.check_shelves();
         for stream in 0..self.climate.streams {
             let replayed = self.watch.replayed_epochs(stream);
             if replayed < self.climate.epochs && self.watch.incidents.is_empty() {
                 self.watch.incident(format!("only {replayed} epochs of stream {stream} replay"));
+            }
+        }
+    }
+
+    /// Nothing is on an honest member's shelf for good but what it lists itself and what a decided S names.
+    fn check_shelves(&mut self) {
+        let honest = self.processes.iter().filter(|process| process.member >= self.climate.liars);
+        for process in honest {
+            let strange = process.store.for_good().filter(|content| content.class == 0);
+            let strange =
+                strange.filter(|one| !process.listed.contains(&one.id) && !self.watch.is_named(&one.id)).count();
+            if strange > 0 {
+                let text = format!("member {} keeps {strange} blobs that no decided S names", process.member);
+                self.watch.incidents.push(text);
             }
         }
     }
@@ -325,7 +346,12 @@ impl Committee {
         let Some(oracle) = self.processes[index].oracle.as_mut() else { return };
         self.steps += 1;
         let effects = oracle.step(now, input);
-        let wakeup = oracle.next_wakeup();
+        let (wakeup, held) = (oracle.next_wakeup(), oracle.held_bytes());
+        let honest = self.processes[index].member >= self.climate.liars;
+        let above = |(_, bytes): &(u32, usize)| honest && *bytes > self.may_hold;
+        if let Some((stream, bytes)) = held.into_iter().find(above) {
+            self.watch.incident(format!("process {index} holds {bytes} bytes for stream {stream}"));
+        }
         for effect in effects {
             if !self.calm() && self.dice.below(10_000) < self.climate.crashes {
                 return self.crash(index);
@@ -370,15 +396,16 @@ impl Committee {
 }
 
 impl Process {
-    const fn new(member: u32, face: u64, disk: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+    fn new(member: u32, face: u64, disk: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         Self {
             member,
             face,
             oracle: None,
             disk,
             cache: Vec::new(),
-            store: BTreeMap::new(),
+            store: Shelf::default(),
             held: Vec::new(),
+            listed: BTreeSet::new(),
             wakes_at: u64::MAX,
             life: 0,
         }

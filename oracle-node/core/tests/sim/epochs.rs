@@ -18,7 +18,7 @@ pub(crate) const FAIR: Climate = Climate {
     away: None,
     dies: None,
     liars: 0,
-    hog: false,
+    hog: None,
     unsynced: false,
 };
 
@@ -113,11 +113,16 @@ fn one_that_catches_up_needs_no_author_who_died() {
 
 #[test]
 fn an_author_of_too_many_bytes_is_left_out_and_named() {
-    let mut committee = Committee::new(Climate { hog: true, epochs: 3, ..FAIR }, 1);
+    let mut committee = Committee::new(Climate { hog: Some(1), epochs: 3, ..FAIR }, 1);
     assert_eq!(committee.run(), [""; 0]);
     assert!(committee.notes.contains("over_budget"), "{:?}", committee.notes);
     assert!(committee.participation.len() >= 3);
     assert!(committee.participation.values().all(|members| members & 2 == 0), "{:?}", committee.participation);
+}
+
+#[test]
+fn epochs_with_a_liar_that_lists_too_much() {
+    survive("epochs_with_a_liar_that_lists_too_much", Climate { liars: 1, hog: Some(0), ..STORM }, 2);
 }
 
 fn shows(climate: Climate, seed: u64, kind: &str) -> bool {

@@ -160,6 +160,20 @@ pub(crate) fn fatten(buckets: &mut BTreeMap<u64, Bucket>) {
     }
 }
 
+/// Bytes that a process may hold for one stream: for each face of the one that lists too much its budget and a quarter (of
+/// four devices), and the bucket that is too many; what is left is for true content, of which there is little.
+pub(crate) fn may_hold() -> usize {
+    let budget = DEVICES_EACH * Bucket::bytes_of(2 * policy().messages_per_device as usize);
+    2 * (budget + budget / 4 + FAT_BYTES) + TRUE_BYTES
+}
+
+/// Observed devices of a stream, the one with a lease in both counted.
+const DEVICES_EACH: usize = 5;
+/// A bucket of [`fatten`], at most.
+const FAT_BYTES: usize = 336_000;
+/// True content of all open rounds of a stream, at most.
+const TRUE_BYTES: usize = 200_000;
+
 /// A group key that somebody dealt, and each member's journal after a ceremony: most runs begin behind it.
 #[derive(Clone)]
 pub(crate) struct Dealing {

@@ -22,6 +22,8 @@ mod dice;
 mod epochs;
 mod given;
 mod latency;
+#[path = "../rotation/shelf.rs"]
+mod shelf;
 mod traffic;
 mod watch;
 mod world;

@@ -16,6 +16,8 @@ use crate::given::{self, fatten};
 
 /// Messages that liars remember.
 const OVERHEARD_MAX: usize = 32;
+/// Longer content does not come with others.
+const LARGE: usize = 100_000;
 
 impl Committee {
     pub(crate) fn maybe_split(&mut self) {
@@ -44,9 +46,14 @@ impl Committee {
             }
             Effect::Fetch { ids, holders } => self.fetch(from, &ids, &holders),
             Effect::FetchOf { holder, ids, .. } => self.fetch(from, &ids, &[holder]),
-            Effect::Observe { stream, epoch, devices } => self.observe(from, (stream, epoch), &devices),
-            Effect::Serve(contents) => {
-                self.processes[from].store.extend(contents.into_iter().map(|content| (content.id, content)));
+            Effect::Observe { stream, epoch, devices, budget } => {
+                self.observe(from, (stream, epoch), &devices, budget);
+            }
+            Effect::Serve(contents) => self.processes[from].store.serve(contents),
+            Effect::Lend { stream, epoch, contents } => self.processes[from].store.lend(stream, epoch, contents),
+            Effect::Settled { stream, epoch, kept } => {
+                self.processes[from].store.settle(stream, epoch, &kept);
+                self.watch.on_settled(stream, epoch, kept);
             }
             Effect::Certified(report) => {
                 self.watch.on_certified(from, &report, &self.term);
@@ -101,10 +108,10 @@ impl Committee {
     }
 
     /// The store's answer: what it really held, or what a liar makes of it.
-    fn observe(&mut self, from: usize, (stream, epoch): (u32, u64), devices: &BTreeMap<u64, u8>) {
+    fn observe(&mut self, from: usize, (stream, epoch): (u32, u64), devices: &BTreeMap<u64, u8>, budget: usize) {
         let process = &self.processes[from];
-        let mut buckets = collect::buckets(&self.term, &self.policy, devices, epoch, &process.held);
-        let (member, hog) = (process.member, self.climate.hog && process.member == 1);
+        let mut buckets = collect::buckets(&self.term, &self.policy, devices, budget, epoch, &process.held);
+        let (member, hog) = (process.member, self.climate.hog == Some(process.member));
         if self.climate.uneven || hog {
             // A device of which nothing was held has no bucket yet.
             for device in devices.keys() {
@@ -118,6 +125,7 @@ impl Committee {
         if self.lies(from) && self.dice.chance(30) {
             self.invent(&mut buckets, epoch);
         }
+        self.processes[from].listed.extend(buckets.values().map(Bucket::hash));
         let input = Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] };
         let delay = if self.climate.delay.0 > 1 { 1 } else { 1 + self.dice.below(30) };
         self.after(delay, Event::Input(from, self.processes[from].life, input));
@@ -147,10 +155,14 @@ impl Committee {
             if lost || withheld || self.processes[place].oracle.is_none() {
                 continue;
             }
-            let store = &self.processes[place].store;
+            let store = &self.processes[place].store.contents;
             let found: Vec<Content> = ids.iter().filter_map(|id| store.get(id).cloned()).collect();
             let delay = if place == from { 1 } else { self.delay() + self.delay() };
-            self.after(delay, Event::Input(from, self.processes[from].life, Input::Content(found)));
+            let (large, small): (Vec<_>, Vec<_>) = found.into_iter().partition(|content| content.bytes.len() > LARGE);
+            // What is large comes one by one, as over a wire.
+            for contents in large.into_iter().map(|content| vec![content]).chain([small]) {
+                self.after(delay, Event::Input(from, self.processes[from].life, Input::Content(contents)));
+            }
         }
     }
 
@@ -162,7 +174,12 @@ impl Committee {
     fn broadcast(&mut self, from: usize, bytes: &[u8]) {
         let sender = self.processes[from].member;
         match Message::decode(bytes) {
-            Ok(message) => self.watch.listen(sender, &message),
+            Ok(message) => {
+                if let Message::Observation(statement, _) = &message {
+                    self.processes[from].listed.insert(*statement.value);
+                }
+                self.watch.listen(sender, &message);
+            }
             Err(e) => self.watch.incident(format!("process {from} says what nobody can read: {e}")),
         }
         for to in 0..self.processes.len() {
@@ -235,6 +252,6 @@ impl Committee {
         self.watch.arrived(member, &answer, now <= start + lag);
         let process = &mut self.processes[to];
         process.held.push(Held { arrival_ms: now, ..answer.held });
-        process.store.insert(answer.content.id, answer.content);
+        process.store.serve(vec![answer.content]);
     }
 }

@@ -38,6 +38,10 @@ pub(crate) struct Watch {
     /// (stream, epoch) → process → digest.
     certified: BTreeMap<(u32, u64), BTreeMap<usize, B256>>,
     bundles: BTreeMap<(u32, u64), (B256, Vec<u8>)>,
+    /// What processes said the decided S names, of epochs that nobody has certified yet.
+    settled: BTreeMap<(u32, u64), BTreeSet<[u8; 32]>>,
+    /// What the S of certified reports name.
+    named: BTreeSet<[u8; 32]>,
     /// By stream: Σ after the epochs that were replayed.
     replayed: BTreeMap<u32, (u64, State)>,
     pub(crate) verdicts: u64,
@@ -108,7 +112,27 @@ impl Watch {
         if by.values().collect::<BTreeSet<_>>().len() > 1 {
             self.incident(format!("two certified reports of epoch {epoch}, stream {stream}"));
         }
-        self.bundles.entry((stream, epoch)).or_insert_with(|| (digest, report.bundle.clone()));
+        if self.bundles.contains_key(&(stream, epoch)) {
+            return;
+        }
+        self.settled.remove(&(stream, epoch));
+        if let Ok(bundle) = Bundle::decode(&report.bundle) {
+            self.named.extend(bundle.content.iter().map(|content| *content.id));
+            self.named.extend(bundle.observations.iter().map(|statement| *statement.value));
+        }
+        self.bundles.insert((stream, epoch), (digest, report.bundle.clone()));
+    }
+
+    /// A process says what the decided S of an epoch names; an archived report says it better.
+    pub(crate) fn on_settled(&mut self, stream: u32, epoch: u64, kept: Vec<[u8; 32]>) {
+        if !self.bundles.contains_key(&(stream, epoch)) {
+            self.settled.entry((stream, epoch)).or_default().extend(kept);
+        }
+    }
+
+    /// Whether a decided S names this content.
+    pub(crate) fn is_named(&self, id: &[u8; 32]) -> bool {
+        self.named.contains(id) || self.settled.values().any(|kept| kept.contains(id))
     }
 
     /// Replays every epoch that can be replayed, as an auditor does: from the chain and the bundles alone.

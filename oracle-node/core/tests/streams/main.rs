@@ -8,6 +8,8 @@ mod given;
 #[allow(dead_code)]
 #[path = "../rotation/process.rs"]
 mod process;
+#[path = "../rotation/shelf.rs"]
+mod shelf;
 mod world;
 
 use oracle_core::typed::{Kind, Phase};
@@ -127,4 +129,30 @@ fn a_contradiction_is_written_down_once() {
     // Each one is a synchronous write and a line in the log.
     let written = world.notes.get("fault_proof").map_or(0, Vec::len);
     assert_eq!(written, 1, "one liar's hundred contradictions about one step");
+}
+
+#[test]
+fn a_liar_that_lists_all_it_can_in_every_stream_is_held_within_its_budget_and_leaves_nothing_behind() {
+    let mut world = World::new();
+    world.floods = true;
+    world.until("six epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 5)));
+    assert!(world.now <= world.latest_opening(5) + EPOCH_MS, "all of them on time");
+    assert_eq!(world.incidents, [""; 0]);
+    assert!(world.notes.keys().all(|code| *code == "over_budget"), "{:?}", world.notes);
+    assert!(world.notes["over_budget"].len() >= 3 * 3 * 3, "three honest members, three streams, three epochs");
+    // Three devices of a stream without a lease: 12 KiB an author, in the epoch that is agreed on and, where the decided S
+    // names it, in those before it. The liar lists 900 kB, in each of the streams.
+    let budget = 3 * oracle_core::limits::DEVICE_BYTES_MIN;
+    assert!(world.peak > budget, "the liar was heard: {}", world.peak);
+    assert!(world.peak < 4 * budget, "{} bytes were held for one stream", world.peak);
+    for epoch in 0..6 {
+        let took_part = STREAMS.map(|stream| world.took_part(stream, epoch, 3));
+        assert_eq!(took_part, [epoch % 2 == 1; 3], "epoch {epoch}: within its budget it counts, above it does not");
+    }
+    for process in &world.processes[..3] {
+        let longest = process.shelf.contents.values().map(|content| content.bytes.len()).max();
+        assert!(longest.is_some_and(|bytes| bytes < budget), "{longest:?}: what no decided S names is on no shelf");
+        let held = process.seats[&TERM].held_bytes();
+        assert!(held.values().all(|bytes| *bytes < 20 * budget), "{held:?}: nor in memory");
+    }
 }

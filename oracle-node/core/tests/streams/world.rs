@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
-use oracle_core::effect::{Effect, Input, Record, Transmission};
+use oracle_core::effect::{Content, Effect, Input, Record, Transmission};
+use oracle_core::observation::Bucket;
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
 use oracle_core::typed::Header;
@@ -14,6 +15,15 @@ use crate::process::Process;
 
 pub(crate) const MEMBERS: usize = 4;
 pub(crate) const TERM: u64 = 1;
+/// See [`World::floods`].
+pub(crate) const FLOODER: usize = 3;
+
+/// Well-formed runs of nothing, of about so many bytes, other ones in every stream.
+fn fill(bucket: &mut Bucket, bytes: usize, stream: u32) {
+    let runs = (bytes / 24) as u64;
+    let first = u64::MAX - 4 * runs - u64::from(stream) * 1_000_000;
+    bucket.held = (0..runs).map(|run| (u32::MAX, first + 2 * run, first + 2 * run)).collect();
+}
 
 enum Event {
     /// To a process, in one of its lives.
@@ -37,6 +47,10 @@ pub(crate) struct World {
     certified: BTreeMap<(u32, u64), (Header, BTreeSet<usize>)>,
     /// (process, instance, phase, view) → what was said.
     audible: BTreeMap<(usize, Vec<u8>), B256>,
+    /// Process 3 lists garbage in every stream: in even epochs far more than its budget, in odd ones just as much.
+    pub(crate) floods: bool,
+    /// Most bytes of content that an honest process held for one stream.
+    pub(crate) peak: usize,
     pub(crate) deaths: u64,
     pub(crate) notes: BTreeMap<&'static str, Vec<String>>,
     pub(crate) incidents: Vec<String>,
@@ -55,6 +69,8 @@ impl World {
             blind: Vec::new(),
             certified: BTreeMap::new(),
             audible: BTreeMap::new(),
+            floods: false,
+            peak: 0,
             deaths: 0,
             notes: BTreeMap::new(),
             incidents: Vec::new(),
@@ -135,6 +151,9 @@ impl World {
         let Some(oracle) = self.processes[index].seats.get_mut(&TERM) else { return };
         let effects = oracle.step(now, input);
         let wakeup = oracle.next_wakeup();
+        if self.floods && index != FLOODER {
+            self.peak = self.peak.max(oracle.held_bytes().into_values().max().unwrap_or_default());
+        }
         effects.into_iter().for_each(|effect| self.carry_out(index, effect));
         let known = self.processes[index].wakes_at.get(&TERM).copied().unwrap_or(u64::MAX);
         if let Some(at) = wakeup.filter(|at| *at < known) {
@@ -161,19 +180,27 @@ impl World {
             }
             Effect::Direct { to, bytes } => self.send(to as usize, Input::Direct { from: me, bytes }),
             Effect::Fetch { ids, .. } | Effect::FetchOf { ids, .. } => {
-                let shelves = || self.processes.iter().flat_map(|process| process.shelf.values());
-                let found = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
-                self.send(from, Input::Content(found));
+                let shelves = || self.processes.iter().flat_map(|process| process.shelf.contents.values());
+                let found: Vec<Content> = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
+                let (large, small) = found.into_iter().partition(|content| content.bytes.len() > 4_096);
+                let large: Vec<Content> = large;
+                // What is large comes one by one, as over a wire.
+                large.into_iter().for_each(|content| self.send(from, Input::Content(vec![content])));
+                self.send(from, Input::Content(small));
             }
-            Effect::Observe { stream, epoch, .. } => {
+            Effect::Observe { stream, epoch, budget, .. } => {
                 if !self.blind.contains(&(from, stream)) {
-                    let (buckets, receipts_root) = (buckets(from, epoch + u64::from(stream)), [from as u8; 32]);
+                    let (mut buckets, receipts_root) = (buckets(from, epoch + u64::from(stream)), [from as u8; 32]);
+                    if self.floods && from == FLOODER {
+                        let bytes = if epoch % 2 == 0 { 300_000 } else { budget / 3 - 64 };
+                        buckets.values_mut().for_each(|bucket| fill(bucket, bytes, stream));
+                    }
                     self.send(from, Input::Observed { stream, epoch, buckets, receipts_root });
                 }
             }
-            Effect::Serve(contents) => {
-                self.processes[from].shelf.extend(contents.into_iter().map(|content| (content.id, content)));
-            }
+            Effect::Serve(contents) => self.processes[from].shelf.serve(contents),
+            Effect::Lend { stream, epoch, contents } => self.processes[from].shelf.lend(stream, epoch, contents),
+            Effect::Settled { stream, epoch, kept } => self.processes[from].shelf.settle(stream, epoch, &kept),
             Effect::Certified(report) => self.note_certified(from, &report.header),
             Effect::Beacon { .. } => {}
             Effect::Transmit { what, .. } => self.transmit(what),
@@ -223,6 +250,11 @@ impl World {
     /// Whether everybody holds the certificates of all epochs of a stream up to this one.
     pub(crate) fn all_certified(&self, stream: u32, last: u64) -> bool {
         (0..=last).all(|epoch| self.certified.get(&(stream, epoch)).is_some_and(|(_, by)| by.len() == MEMBERS))
+    }
+
+    /// Whether the certified report of an epoch rests on a member's observation.
+    pub(crate) fn took_part(&self, stream: u32, epoch: u64, member: usize) -> bool {
+        self.certified[&(stream, epoch)].0.participation.bit(member)
     }
 
     /// The last epoch of a stream that anybody holds certified.
