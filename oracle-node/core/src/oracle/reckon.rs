@@ -118,11 +118,21 @@ impl Round {
         }
     }
 
-    /// Content did not come: whoever lists it is left out, as long as n−f remain.
+    /// Content did not come: whoever lists it is left out, as many as n−f allow, and others of them the next time. Without f
+    /// of them what only they hold is listed too seldom to count; and what more than 2f list, an honest one can give.
     fn exclude(&mut self, ctx: &mut Ctx<'_>, draft: Task) {
         let lacking: BTreeSet<[u8; 32]> = draft.waiting.into_iter().filter(|id| !self.blobs.contains_key(id)).collect();
         let blamed = report::listers(&self.bodies, &self.blobs, &lacking);
-        self.excluded.extend(blamed.into_iter().filter(|member| *member != ctx.desk.me));
+        let blamed: Vec<u32> = blamed.into_iter().filter(|member| *member != ctx.desk.me).collect();
+        let affordable = self.statements.values().filter(|said| !self.overdrawn.contains(&*said.value)).count();
+        let room = affordable.saturating_sub(ctx.desk.quorum());
+        if self.excluded.iter().chain(&blamed).collect::<BTreeSet<_>>().len() <= room {
+            self.excluded.extend(blamed);
+        } else {
+            let first = self.exclusions.checked_rem(blamed.len()).unwrap_or(0);
+            self.excluded = blamed.iter().cycle().skip(first).take(room.min(blamed.len())).copied().collect();
+            self.exclusions = self.exclusions.saturating_add(1);
+        }
         self.draft_at = Some(ctx.now.saturating_add(patience(ctx)));
         self.begin_draft_now(ctx);
     }

@@ -40,8 +40,6 @@ pub(super) struct Round {
     /// What [`report::compute_trusting`] need not check again.
     pub(super) verified: BTreeSet<[u8; 32]>,
     pub(super) statements: BTreeMap<u32, Statement>,
-    /// Members that are known to have signed two observations.
-    accused: BTreeSet<u32>,
     pub(super) bodies: Bodies,
     pub(super) blobs: Blobs,
     pub(super) qbft: Option<Qbft>,
@@ -51,6 +49,8 @@ pub(super) struct Round {
     /// When a draft may be begun (again).
     pub(super) draft_at: Option<u64>,
     pub(super) excluded: BTreeSet<u32>,
+    /// Times that somebody was left out of a draft.
+    pub(super) exclusions: usize,
     /// Bodies whose author lists more than it may (`budget`).
     pub(super) overdrawn: BTreeSet<[u8; 32]>,
     /// Bytes fetched since the authors' budgets were looked at.
@@ -90,7 +90,6 @@ impl Round {
             resend_at: 0,
             verified: BTreeSet::new(),
             statements: BTreeMap::new(),
-            accused: BTreeSet::new(),
             bodies: Bodies::new(),
             blobs: Blobs::new(),
             qbft: None,
@@ -99,6 +98,7 @@ impl Round {
             drafted: false,
             draft_at: None,
             excluded: BTreeSet::new(),
+            exclusions: 0,
             overdrawn: BTreeSet::new(),
             fetched_bytes: 0,
             observed: None,
@@ -194,7 +194,7 @@ impl Round {
             && statement.view == 0
             && statement.member != ctx.desk.me;
         let known = self.statements.get(&statement.member);
-        let old = known == Some(statement) || self.accused.contains(&statement.member);
+        let old = known == Some(statement) || self.twofaced.contains(&statement.member);
         if !fits || old || bytes.len() > limits::BLOB_BYTES_MAX {
             return;
         }
@@ -203,7 +203,7 @@ impl Round {
         }
         if let Some(first) = known {
             if first.value != statement.value {
-                self.accused.insert(statement.member);
+                self.twofaced.insert(statement.member);
                 ctx.accuse(&FaultProof { a: first.clone(), b: statement.clone() });
             }
             return;

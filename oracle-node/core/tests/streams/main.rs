@@ -12,8 +12,11 @@ mod process;
 mod shelf;
 mod world;
 
+use oracle_core::report::EpochSet;
+use oracle_core::state::State;
 use oracle_core::typed::{Kind, Phase};
-use oracle_core::wire::{Certified, InstanceId, Message, Statement};
+use oracle_core::wire::{Certified, InstanceId, Message, Proposal, Statement};
+use sha2::{Digest, Sha256};
 
 use given::{EPOCH_MS, STREAMS, member_key};
 use world::{MEMBERS, TERM, World};
@@ -155,4 +158,50 @@ fn a_liar_that_lists_all_it_can_in_every_stream_is_held_within_its_budget_and_le
         let held = process.seats[&TERM].held_bytes();
         assert!(held.values().all(|bytes| *bytes < 20 * budget), "{held:?}: nor in memory");
     }
+}
+
+/// Who leads the first view of an epoch (docs/protocol.md §7).
+fn leader(seed: [u8; 32], epoch: u64) -> u32 {
+    let place = |member: &u32| -> [u8; 32] {
+        let hash = Sha256::new_with_prefix(seed).chain_update(epoch.to_be_bytes());
+        hash.chain_update(member.to_be_bytes()).finalize().into()
+    };
+    (0..4).min_by_key(place).expect("a member")
+}
+
+#[test]
+fn what_a_lost_proposal_needs_is_not_asked_for_after_the_decision() {
+    let mut world = World::new();
+    world.until("an epoch of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 0)));
+    let mut epoch = 0;
+    // An epoch whose first leader is member 3, the liar.
+    while epoch == 0 {
+        let next = world.last_certified(0) + 1;
+        let hash = InstanceId::new(Kind::Report, 0, next).hash(&world.term.scope).expect("a kind");
+        let key = [b"state/".as_slice(), hash.as_slice()].concat();
+        world.until("the state before it", |w| w.processes[0].disk.get(&key).is_some_and(|bytes| !bytes.is_empty()));
+        let state: State = oracle_core::wire::decode(&world.processes[0].disk[&key], 1 << 20).expect("a state");
+        match leader(*state.seed, next) {
+            3 => epoch = next,
+            _ => world.until("the next epoch", |w| w.all_certified(0, next)),
+        }
+    }
+    // Its proposal rests on an observation of its own whose body nobody has.
+    world.until("two observations", |w| (0..2).all(|member| w.observed.contains_key(&(0, epoch, member))));
+    let instance = InstanceId::new(Kind::Report, 0, epoch);
+    let (scope, key) = (&world.term.scope, member_key(3));
+    let absent = alloy_primitives::B256::repeat_byte(0xab);
+    let own = Statement::sign(scope, &key, 3, instance, Phase::Observation, 0, absent);
+    let observations = (0..2).map(|member| world.observed[&(0, epoch, member)].clone()).chain([own]).collect();
+    let set = EpochSet { version: 1, observations, beacons: vec![] };
+    let statement = Statement::sign(scope, &key, 3, instance, Phase::Proposal, 1, alloy_primitives::B256::ZERO);
+    let proposal = Proposal { statement, content: set.encode().into(), justification: vec![] };
+    let bytes = Message::Proposal(proposal).encode();
+    (0..3).for_each(|index| world.hand_over(index, 3, bytes.clone()));
+    world.until("the epoch is certified without it", |w| w.all_certified(0, epoch));
+    let over = world.now + 1_000;
+    assert!(world.asked.contains_key(&absent.0), "it was asked for");
+    world.until("two more epochs", |w| w.all_certified(0, epoch + 2));
+    let last = world.asked[&absent.0];
+    assert!(last <= over, "still asked for {} ms after the decision, of everybody", last - (over - 1_000));
 }

@@ -51,6 +51,10 @@ pub(crate) struct World {
     pub(crate) floods: bool,
     /// Most bytes of content that an honest process held for one stream.
     pub(crate) peak: usize,
+    /// Observations by stream, epoch and member, as broadcast.
+    pub(crate) observed: BTreeMap<(u32, u64, u32), Statement>,
+    /// When content was asked for last.
+    pub(crate) asked: BTreeMap<[u8; 32], u64>,
     pub(crate) deaths: u64,
     pub(crate) notes: BTreeMap<&'static str, Vec<String>>,
     pub(crate) incidents: Vec<String>,
@@ -71,6 +75,8 @@ impl World {
             audible: BTreeMap::new(),
             floods: false,
             peak: 0,
+            observed: BTreeMap::new(),
+            asked: BTreeMap::new(),
             deaths: 0,
             notes: BTreeMap::new(),
             incidents: Vec::new(),
@@ -180,6 +186,7 @@ impl World {
             }
             Effect::Direct { to, bytes } => self.send(to as usize, Input::Direct { from: me, bytes }),
             Effect::Fetch { ids, .. } | Effect::FetchOf { ids, .. } => {
+                self.asked.extend(ids.iter().map(|id| (*id, self.now)));
                 let shelves = || self.processes.iter().flat_map(|process| process.shelf.contents.values());
                 let found: Vec<Content> = shelves().filter(|content| ids.contains(&content.id)).cloned().collect();
                 let (large, small) = found.into_iter().partition(|content| content.bytes.len() > 4_096);
@@ -235,7 +242,12 @@ impl World {
     /// Nobody may ever be heard saying two things about one instance, across crashes too.
     fn listen(&mut self, from: usize, bytes: &[u8]) {
         let statement: Statement = match Message::decode(bytes) {
-            Ok(Message::Observation(statement, _) | Message::Vote(statement)) => statement,
+            Ok(Message::Observation(statement, _)) => {
+                let instance = statement.instance;
+                self.observed.insert((instance.stream, instance.epoch, statement.member), statement.clone());
+                statement
+            }
+            Ok(Message::Vote(statement)) => statement,
             Ok(Message::Proposal(proposal)) => proposal.statement,
             Ok(Message::RoundChange(change)) => change.statement,
             Ok(Message::Partial(partial)) => partial.statement,
