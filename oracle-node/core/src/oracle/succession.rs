@@ -191,3 +191,38 @@ fn uncarried(state: &crate::state::State, origin: &Checkpoint) -> crate::state::
     }
     state
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::pull::tests::desk;
+    use super::super::stream::PAST_MAX;
+    use super::*;
+    use crate::state::State;
+
+    #[test]
+    fn a_plan_may_name_any_header_that_is_remembered_also_after_a_restart() {
+        // The plan that a quorum prepared may be proposed again views later, when even the slowest member is epochs further.
+        let (desk, _) = desk();
+        let zero = Header::abi_decode_validate(&[0; 16 * 32]).expect("a header of zeros");
+        let header = |epoch| Header { epoch, ..zero.clone() };
+        let digest = |epoch| Hash::from(desk.term.scope.digest(&header(epoch)).0);
+        let (last, mut out) = (PAST_MAX + 15, Vec::new());
+        let mut before = Stream::new(desk.clone(), &Arc::default(), None, 0);
+        (0..=last).for_each(|epoch| before.keep_head(&header(epoch), [0; 48].into(), &mut out));
+        let state = State { next_epoch: last + 1, previous_header: digest(last), ..State::default() };
+        out.push(Effect::Persist(journal::record(journal::STATE, &desk.term.scope, desk.instance(last + 1), &state)));
+        let records = out.into_iter().filter_map(|effect| match effect {
+            Effect::Persist(record) => Some(record),
+            _ => None,
+        });
+        let after = Stream::new(desk.clone(), &Arc::new(records.collect()), None, 0);
+        let (latest, recent) = after.bases().expect("a state");
+        assert_eq!(latest, digest(last));
+        for epoch in last + 1 - PAST_MAX..=last {
+            assert!(recent.contains(&digest(epoch)), "epoch {epoch}");
+        }
+        assert!(!recent.contains(&digest(last - PAST_MAX)), "nothing older");
+    }
+}
