@@ -13,6 +13,7 @@ use attest::{Body, Claims, Reading, Signer as _, SoftEd25519};
 use ed25519_zebra::{Signature, VerificationKeyBytes, batch};
 use oracle_core::ingest::Keys;
 use oracle_node::config::Broker;
+use oracle_node::duties::Duties;
 use oracle_node::intake::{Intake, Raw};
 use oracle_node::keys::Secret;
 use oracle_node::metrics::Metrics;
@@ -189,7 +190,7 @@ async fn take_load(port: u16, per_second: u64) -> Run {
     let dir = Dir::new("mqtt");
     let (intake, metrics) = intake(&dir, &device_keys());
     let (durable, mut batches) = mpsc::channel(8_192);
-    drop(mqtt::start(mqtt::Setup {
+    let setup = mqtt::Setup {
         brokers: vec![(Broker { host: "127.0.0.1".into(), port, tls: None }, None)],
         client_id: "bench".into(),
         login: None,
@@ -199,7 +200,8 @@ async fn take_load(port: u16, per_second: u64) -> Run {
         durable,
         clock: now_ms,
         metrics: metrics.clone(),
-    }));
+    };
+    drop(mqtt::start(setup, &Duties::new().0));
     while metrics.mqtt_connected.get() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

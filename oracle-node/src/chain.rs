@@ -7,6 +7,7 @@ mod batches;
 mod faults;
 mod log;
 mod outbox;
+mod posts;
 mod rotations;
 mod rpc;
 mod watch;
@@ -19,6 +20,7 @@ use oracle_core::effect::Transmission;
 use oracle_core::handover::Start;
 use oracle_core::registry::{Contracts, Registry, Snapshot};
 use oracle_core::term::Term;
+use oracle_core::typed::Header;
 
 pub use abi::calldata;
 pub use faults::{SlashError, Slashed, submit as submit_fault};
@@ -80,6 +82,8 @@ pub enum Event {
         stream: u32,
         /// Epoch.
         epoch: u64,
+        /// Its header, if it was posted about since this node began and the endpoint shows it.
+        header: Option<Box<Header>>,
     },
 }
 

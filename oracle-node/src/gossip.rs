@@ -18,6 +18,7 @@ use oracle_core::effect::Content;
 use oracle_core::wire::Pulled;
 use tokio::sync::mpsc;
 
+use crate::duties::Duties;
 use crate::metrics::Metrics;
 
 /// What the node may ask of the network.
@@ -180,10 +181,10 @@ pub fn topic(committee: u64, term: u64) -> String {
 ///
 /// # Errors
 /// An address that cannot be listened on, or settings that libp2p refuses.
-pub fn start(setup: Setup) -> Result<mpsc::Sender<Command>, GossipError> {
+pub fn start(setup: Setup, duties: &Duties) -> Result<mpsc::Sender<Command>, GossipError> {
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let network = swarm::Network::new(setup)?;
-    tokio::spawn(network.run(receiver));
+    duties.keep("the members' network", network.run(receiver));
     Ok(commands)
 }
 

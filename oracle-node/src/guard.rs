@@ -4,13 +4,14 @@
 //! The mark is a file of two lines, written in turn, each with a checksum: the store's name, how many records it had
 //! written when this node last spoke, and the file's own inode. It is durable before a statement leaves, and is on
 //! purpose not in the store: whoever puts back the store alone, or copies both, leaves a trace.
-//! Leaves out: an image of the whole disk put back. Only the network knows then (`Sentry::hear`).
+//! Leaves out: an image of the whole disk put back. Only the network and the chain know then (`Sentry`).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use alloy::primitives::Address;
 use oracle_core::guard::{Finding, Floor, Guard};
 use oracle_core::term::Term;
 use oracle_core::typed::Kind;
@@ -33,11 +34,15 @@ pub enum GuardError {
     },
     /// Another process signs with this member's key.
     #[error(
-        "another process signs with this member's key: it spoke of {what}, which this one did not; stop that one for good, and only then start this one again (two that sign cost the bond)"
+        "another process signs with the key of member {member}: it spoke of {what}, which this one did not ({how}). This one has stopped and is to stay stopped: find where else the key runs, stop that one for good or give up this one (two that sign cost the bond)"
     )]
     Doppelganger {
+        /// Whose key it is.
+        member: Address,
         /// What it spoke of.
         what: String,
+        /// How that is known.
+        how: &'static str,
     },
     /// A failed disk.
     #[error(transparent)]
@@ -258,10 +263,16 @@ impl Sentry {
             })
         };
         let finding = self.guard.hear(term, message, now, remembers);
-        failed.map_or_else(|| self.act(term, finding), |error| Err(error.into()))
+        failed.map_or_else(
+            || self.act(term, finding, "its signature is in a member's message"),
+            |error| Err(error.into()),
+        )
     }
 
-    /// Told every certified report: whose observations it rests on (`participation`). `true` as in [`Self::hear`].
+    /// Told every certified report, from the committee or from the chain: whether it rests on an observation of this member
+    /// (`participation`). That bit cannot be set without one: it is part of the header, which n−f members signed only
+    /// after checking the signed observations that it rests on. A leader can leave an observation out, never invent one.
+    /// `true` as in [`Self::hear`].
     ///
     /// # Errors
     /// A doppelganger, or a failed disk.
@@ -281,14 +292,18 @@ impl Sentry {
             return Ok(false);
         }
         let finding = self.guard.spoke(term, InstanceId::new(Kind::Report, stream, epoch), now);
-        self.act(term, Some(finding))
+        self.act(term, Some(finding), "the certified report rests on an observation signed with it")
     }
 
-    fn act(&self, term: &Term, finding: Option<Finding>) -> Result<bool, GuardError> {
+    fn act(&self, term: &Term, finding: Option<Finding>, how: &'static str) -> Result<bool, GuardError> {
         let Some(finding) = finding else { return Ok(false) };
         self.metrics.forgotten_statements.inc();
         match finding {
-            Finding::Doppelganger(instance) => Err(GuardError::Doppelganger { what: named(&instance) }),
+            Finding::Doppelganger(instance) => {
+                let place = usize::try_from(self.me).ok().and_then(|me| term.members.get(me));
+                let member = place.map_or(Address::ZERO, |member| member.address);
+                Err(GuardError::Doppelganger { member, what: named(&instance), how })
+            }
             Finding::Forgotten(instance) => {
                 tracing::warn!(
                     "this member spoke of {} and does not remember it: was the store put back?",

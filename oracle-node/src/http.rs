@@ -24,7 +24,6 @@ use prometheus::IntCounterVec;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use crate::board::Board;
 use crate::store::{Store, StoreError};
@@ -78,14 +77,17 @@ type Answer = Result<Json<Value>, ApiError>;
 /// The board, as handlers get it.
 type Shared = State<Arc<Board>>;
 
-/// Starts the API in a task.
+/// Opens the API's port; the future answers requests, for ever.
 ///
 /// # Errors
 /// The address is in use or not this machine's.
-pub async fn listen(address: SocketAddr, board: Arc<Board>) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+pub async fn listen(
+    address: SocketAddr,
+    board: Arc<Board>,
+) -> anyhow::Result<impl Future<Output = std::io::Result<()>> + use<>> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("[http] listen: {address}"))?;
     tracing::info!(%address, "API");
-    Ok(tokio::spawn(async move { axum::serve(listener, router(board)).await }))
+    Ok(async move { axum::serve(listener, router(board)).await })
 }
 
 /// Every route.

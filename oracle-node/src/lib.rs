@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod downlink;
+pub mod duties;
 pub mod gossip;
 pub mod guard;
 pub mod http;

@@ -21,6 +21,7 @@ use rumqttc::{
 use tokio::sync::mpsc;
 
 use crate::config::Broker;
+use crate::duties::Duties;
 use crate::intake::{Intake, Rates, Raw, Told};
 use crate::metrics::Metrics;
 
@@ -158,7 +159,7 @@ const fn oversized(error: &ConnectionError) -> bool {
 
 /// Connects to every broker and starts the batch worker. Everything ends when `durable` closes.
 #[must_use]
-pub fn start(setup: Setup) -> Publisher {
+pub fn start(setup: Setup, duties: &Duties) -> Publisher {
     let (deliveries, receiver) = mpsc::channel(DELIVERIES_MAX);
     let retained = Arc::new(Mutex::new(BTreeMap::new()));
     let mut links = Vec::new();
@@ -188,9 +189,10 @@ pub fn start(setup: Setup) -> Publisher {
             clock: setup.clock,
             metrics: setup.metrics.clone(),
         };
-        tokio::spawn(connection.run(events));
+        duties.keep("the connection to a broker", connection.run(events));
     }
-    tokio::spawn(batch::run(receiver, setup.intake, setup.durable, setup.clock, setup.metrics));
+    let worker = batch::run(receiver, setup.intake, setup.durable, setup.clock, setup.metrics, duties.clone());
+    duties.keep("the worker that stores evidence", worker);
     Publisher { links, retained }
 }
 

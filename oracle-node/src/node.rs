@@ -26,6 +26,7 @@ use crate::chain::{self, Outbox, OutboxSetup, Rpc, View, Watch, WatchSetup};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::downlink::Teller;
+use crate::duties::Duties;
 use crate::guard::{Mark, Memory};
 use crate::intake::{Intake, Told};
 use crate::keys::Keys;
@@ -61,7 +62,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     }
 }
 
+/// The work, until it fails or one of its tasks ends.
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let (duties, mut ended) = Duties::new();
+    ended.unless(work(config, duties)).await
+}
+
+async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     let keys = Keys::load(&config.keys)?;
     let seal = Seal::new(&keys.store, &config.keys.store);
     let document = std::fs::read(&config.policy).with_context(|| format!("policy {}", config.policy.display()))?;
@@ -76,7 +83,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         gauges.into_iter().for_each(|gauge| gauge.with_label_values(&[&stream.to_string()]).set(-1));
     }
     let board = Arc::new(Board::new(&config, keys.public(), Arc::clone(&store), metrics.clone()));
-    let api = http::listen(config.http.listen, Arc::clone(&board)).await?;
+    duties.keep_trying("the API", http::listen(config.http.listen, Arc::clone(&board)).await?);
 
     let (chain_sender, mut chain_events) = mpsc::channel(1_024);
     let rpc = Rpc::new(&config.chain.rpc, &keys.member_secret)?;
@@ -90,14 +97,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         streams: config.streams.clone(),
         snapshot_lag_ms: policy.snapshot_lag_ms,
         poll: config.chain.poll,
+        started_ms: now_ms(),
         events: chain_sender,
         metrics: metrics.clone(),
     };
     let block_ahead = Arc::new(AtomicU64::new(0));
     let (watch, view) = Watch::open(watching).await?;
-    let blocks = tokio::spawn(clock::follow_blocks(rpc.clone(), now_ms, Arc::clone(&block_ahead)));
+    duties.keep("the look at the chain's clock", clock::follow_blocks(rpc.clone(), now_ms, Arc::clone(&block_ahead)));
     board.show_chain(view.clone());
-    let watch = tokio::spawn(watch.run());
+    duties.keep_trying("the watch of the chain", watch.run());
     let (owed, owed_receiver) = mpsc::channel(256);
     let rotations = chain::Rotations::new(&rpc, &store, &view, config.committee);
     let teller = Teller { rotations, own: keys.member.address(), clock: now_ms, metrics: metrics.clone() };
@@ -110,31 +118,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         clock: now_ms,
         metrics: metrics.clone(),
     };
-    let outbox = tokio::spawn(Outbox::open(outbox)?.run(owed_receiver));
+    duties.keep_trying("the outbox", Outbox::open(outbox)?.run(owed_receiver));
 
     tracing::info!(committee = config.committee, term = config.term, "waiting for the term to be configured");
-    let Some((term, before)) = own_term(&mut chain_events, config.term).await else {
-        return Err(ended(watch.await));
-    };
+    let (term, before) = own_term(&mut chain_events, config.term).await;
     let mark = (Arc::new(mark), memory);
     let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller };
-    let node = Node::assemble(parts, term, before)?;
-    tokio::select! {
-        ended = node.run(chain_events) => ended,
-        stopped = watch => Err(ended(stopped)),
-        stopped = outbox => Err(ended(stopped)),
-        stopped = api => Err(ended(stopped)),
-        _ = blocks => Err(anyhow!("the chain's clock is no longer looked at")),
-    }
+    Node::assemble(parts, duties, term, before)?.run(chain_events).await
 }
 
-/// Waits until the own term is configured; gives it and what the chain said before that still matters, in order. `None`
-/// when the chain is no longer watched.
-async fn own_term(events: &mut mpsc::Receiver<chain::Event>, own: u64) -> Option<(Term, Vec<chain::Event>)> {
+/// Waits until the own term is configured; gives it and what the chain said before that still matters, in order.
+async fn own_term(events: &mut mpsc::Receiver<chain::Event>, own: u64) -> (Term, Vec<chain::Event>) {
     let mut before = Vec::new();
     loop {
-        match events.recv().await? {
-            chain::Event::Term(term) if term.scope.term == own => return Some((*term, before)),
+        match next(events).await {
+            chain::Event::Term(term) if term.scope.term == own => return (*term, before),
             // The fold has the rest: of what came before the own term, only terms matter.
             chain::Event::Snapshot { .. } | chain::Event::Posted { .. } => {}
             // Said after every look; the order of the first among the terms matters.
@@ -144,12 +142,11 @@ async fn own_term(events: &mut mpsc::Receiver<chain::Event>, own: u64) -> Option
     }
 }
 
-/// Why a part that should run for ever ended.
-fn ended<T, E: Into<anyhow::Error>>(outcome: Result<Result<T, E>, tokio::task::JoinError>) -> anyhow::Error {
-    match outcome {
-        Ok(Ok(_)) => anyhow!("a part of the node stopped by itself"),
-        Ok(Err(error)) => error.into(),
-        Err(error) => error.into(),
+/// What the chain says next. Why the watch of it ended, [`Duties`] tell.
+async fn next(events: &mut mpsc::Receiver<chain::Event>) -> chain::Event {
+    match events.recv().await {
+        Some(event) => event,
+        None => std::future::pending().await,
     }
 }
 
@@ -183,7 +180,7 @@ struct Node {
 }
 
 impl Node {
-    fn assemble(parts: Parts, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
+    fn assemble(parts: Parts, duties: Duties, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
         let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller } =
             parts;
         let me = seats::admitted(&config, &document, &term, keys.member.address())?;
@@ -191,12 +188,12 @@ impl Node {
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), term.scope.network(), log));
         let (network_sender, network) = mpsc::channel(QUEUE_MAX);
         let source = Arc::new(evidence::Shelf::new(Arc::clone(&store), term.scope.network()));
-        let gossip =
-            gossip::start(wiring::network(&config, &keys, &term, &view.borrow(), source, network_sender, &metrics)?)?;
+        let network_setup = wiring::network(&config, &keys, &term, &view.borrow(), source, network_sender, &metrics)?;
+        let gossip = gossip::start(network_setup, &duties)?;
         let (input_sender, inputs) = mpsc::channel(QUEUE_MAX);
         let (durable_sender, durable) = mpsc::channel(QUEUE_MAX);
         let wanted = Arc::new(Mutex::new(BTreeSet::new()));
-        let pulled = evidence::start(evidence::Worker {
+        let worker = evidence::Worker {
             intake: Arc::clone(&intake),
             store: Arc::clone(&store),
             wanted: Arc::clone(&wanted),
@@ -204,7 +201,8 @@ impl Node {
             gossip: gossip.clone(),
             durable: durable_sender.clone(),
             metrics: metrics.clone(),
-        });
+        };
+        let pulled = evidence::start(worker, &duties);
         let mqtt = wiring::mqtt(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
         let (streams, keep_epochs) = (config.streams.clone(), config.keep_epochs);
         let recipe = Recipe {
@@ -220,7 +218,8 @@ impl Node {
             view: view.clone(),
             config,
         };
-        tokio::spawn(crate::control::watch(recipe.config.data_dir.clone(), input_sender.clone()));
+        let requests = crate::control::watch(recipe.config.data_dir.clone(), input_sender.clone());
+        duties.keep("the look at the operator's requests", requests);
         let seats = Seats::new(recipe, gossip.clone());
         board.update(|live| (live.me, live.term) = (Some(me), Some(term.clone())));
         before.push(chain::Event::Term(Box::new(term.clone())));
@@ -242,6 +241,7 @@ impl Node {
             wanted,
             keep_epochs,
             keys_of: None,
+            duties,
         };
         Ok(Self { seats, before, hands, inputs, network, pulled, durable, mqtt: Some((mqtt, teller)) })
     }
@@ -259,7 +259,7 @@ impl Node {
                 Some(input) = self.inputs.recv() => self.step(input)?,
                 Some(event) = self.network.recv() => self.on_network(event).await?,
                 taken = self.durable.recv() => self.hands.on_durable(taken.context("no evidence is stored any more")??),
-                event = chain.recv() => self.on_chain(event.context("the chain is no longer watched")?)?,
+                event = next(&mut chain) => self.on_chain(event)?,
             }
         }
     }
@@ -354,9 +354,11 @@ impl Node {
                 self.seats.caught_up = true;
                 self.hands.follow_registry();
                 // Devices are heard only once their keys are known: an unknown one would be refused and acknowledged.
-                if let Some((setup, teller)) = self.mqtt.take() {
-                    let publisher = mqtt::start(setup);
-                    tokio::spawn(teller.run(publisher.clone()));
+                // Who only listens leaves the brokers alone, too: another process with its keys would lose its sessions.
+                let listens = self.seats.listens();
+                if let Some((setup, teller)) = self.mqtt.take_if(|_| !listens) {
+                    let publisher = mqtt::start(setup, &self.hands.duties);
+                    self.hands.duties.keep("the telling of rotations", teller.run(publisher.clone()));
                     self.hands.publisher = Some(publisher);
                     self.hands.keys_of = None;
                     self.hands.follow_registry();
@@ -374,7 +376,10 @@ impl Node {
             chain::Event::ShareRoots { term, roots } => self.step_in(term, Input::ShareRoots(roots)),
             chain::Event::Snapshot { epoch, snapshot } => self.step(Input::Snapshot { epoch, snapshot: *snapshot }),
             chain::Event::PendingKeys { term, batch, keys } => self.step_in(term, Input::PendingKeys { batch, keys }),
-            chain::Event::Posted { stream, epoch } => {
+            chain::Event::Posted { stream, epoch, header } => {
+                if let Some(header) = header {
+                    self.seats.on_header(&header)?;
+                }
                 self.step(Input::Posted { stream, epoch })?;
                 self.seats.on_posted(stream, epoch);
                 Ok(())

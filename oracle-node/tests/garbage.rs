@@ -15,6 +15,7 @@ use attest::{Body, Claims, Signer as _, SoftP256};
 use oracle_core::effect::Content;
 use oracle_core::wire::{self, Bytes, Direct, Hash, Message};
 use oracle_node::config::Config;
+use oracle_node::duties::Duties;
 use oracle_node::gossip::{self, Command};
 use oracle_node::keys::Secret;
 use oracle_node::metrics::Metrics;
@@ -197,7 +198,7 @@ fn join(world: &World, seed: u8) -> (mpsc::Sender<Command>, mpsc::Receiver<gossi
         events,
         metrics: metrics.clone(),
     };
-    (gossip::start(setup).expect("started"), heard, metrics)
+    (gossip::start(setup, &Duties::new().0).expect("started"), heard, metrics)
 }
 
 /// A peer that is no member is not let in; a member that sends garbage is, and what it sends is counted.

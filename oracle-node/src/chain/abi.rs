@@ -2,7 +2,7 @@
 //! Leaves out: events (`oracle_core::registry` reads them).
 
 use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::sol_types::SolCall as _;
+use alloy::sol_types::SolCall;
 use oracle_core::effect::Transmission;
 use oracle_core::typed::Header;
 
@@ -90,6 +90,28 @@ fn header_of(header: &Header) -> sol_types::Header {
     }
 }
 
+/// The hub's header as we have it.
+const fn header_from(header: sol_types::Header) -> Header {
+    Header {
+        committee: header.committee,
+        term: header.term,
+        configDigest: header.configDigest,
+        stream: header.stream,
+        epoch: header.epoch,
+        periodStart: header.periodStart,
+        periodEnd: header.periodEnd,
+        snapshotBlock: header.snapshotBlock,
+        snapshotHash: header.snapshotHash,
+        leafCount: header.leafCount,
+        leavesRoot: header.leavesRoot,
+        stateRoot: header.stateRoot,
+        observationsHash: header.observationsHash,
+        policyHash: header.policyHash,
+        previousHeader: header.previousHeader,
+        participation: header.participation,
+    }
+}
+
 /// Where a transmission goes and what it says.
 #[must_use]
 pub fn calldata(chain: &config::Chain, committee: u64, term: u64, what: &Transmission) -> (Address, Vec<u8>) {
@@ -154,14 +176,20 @@ pub fn calldata(chain: &config::Chain, committee: u64, term: u64, what: &Transmi
     }
 }
 
-/// What could be the certificate of a rotation in a transaction's calldata: of a call of `rotate`, itself or packed into
-/// another contract's call. On-chain form; nothing is checked.
+/// What could be a call of a function in a transaction's calldata, itself or packed into another contract's call.
+fn calls<C: SolCall>(calldata: &[u8]) -> impl Iterator<Item = C> {
+    let places = calldata.windows(4).enumerate().filter(|(_, bytes)| *bytes == C::SELECTOR);
+    places.filter_map(|(at, _)| C::abi_decode(calldata.get(at..)?).ok())
+}
+
+/// What could be the certificate of a rotation in a transaction's calldata. On-chain form; nothing is checked.
 pub(super) fn rotation_certificates(calldata: &[u8]) -> impl Iterator<Item = [u8; 96]> {
-    let calls = calldata.windows(4).enumerate().filter(|(_, bytes)| *bytes == rotateCall::SELECTOR);
-    calls.filter_map(|(at, _)| {
-        let call = rotateCall::abi_decode(calldata.get(at..)?).ok()?;
-        <[u8; 96]>::try_from(call.certificate.as_ref()).ok()
-    })
+    calls::<rotateCall>(calldata).filter_map(|call| <[u8; 96]>::try_from(call.certificate.as_ref()).ok())
+}
+
+/// What could be the header of a posted report in a transaction's calldata; nothing is checked.
+pub(super) fn posted_headers(calldata: &[u8]) -> impl Iterator<Item = Header> {
+    calls::<postCall>(calldata).map(|call| header_from(call.header))
 }
 
 #[cfg(test)]

@@ -9,13 +9,15 @@ use alloy::primitives::B256;
 use alloy::rpc::types::Log;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oracle_core::registry::{Contracts, History};
+use oracle_core::typed::Header;
 use oracle_core::wire::{Bytes, Hash};
 use tokio::sync::{mpsc, watch};
 
 use super::batches::Batches;
 use super::log::{StoredBlock, StoredLog};
 use super::rpc::{ChainError, Rpc};
-use super::{Event, View, rotations};
+use super::{Event, View, posts, rotations};
+use crate::duties::joined;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -23,6 +25,8 @@ use crate::store::{Store, StoreError};
 const CHUNK: u64 = 200;
 /// Headers on their way at once.
 const HEADERS_AT_ONCE: usize = 16;
+/// Headers are read of posts since this long before the node began, ms: clocks differ, and older ones prove nothing.
+const HEADERS_BACK_MS: u64 = 600_000;
 /// Longest pause after failed calls.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -47,6 +51,8 @@ pub struct WatchSetup {
     pub snapshot_lag_ms: u64,
     /// Time between two looks.
     pub poll: Duration,
+    /// When the node began, unix ms.
+    pub started_ms: u64,
     /// Where events go.
     pub events: mpsc::Sender<Event>,
     /// The node's metrics.
@@ -67,6 +73,8 @@ pub struct Watch {
     told: Told,
     /// Transactions that rotated the committee, by the new term.
     rotations: BTreeMap<u64, B256>,
+    /// Transactions of recent posts that have not been told, by stream and epoch.
+    posts: BTreeMap<(u32, u64), B256>,
     /// Whether the fold changed since the view was last published.
     changed: bool,
 }
@@ -122,6 +130,7 @@ impl Watch {
             last_hash: None,
             batches: BTreeMap::new(),
             rotations: BTreeMap::new(),
+            posts: BTreeMap::new(),
             told: Told::default(),
             changed: true,
         };
@@ -157,6 +166,9 @@ impl Watch {
             batches.count(block, &self.setup.contracts, self.setup.committee, term);
         }
         self.rotations.extend(rotations::named(block, &self.setup.contracts, self.setup.committee));
+        if block.timestamp.saturating_mul(1_000).saturating_add(HEADERS_BACK_MS) >= self.setup.started_ms {
+            self.posts.extend(posts::named(block, &self.setup.contracts, self.setup.committee));
+        }
         self.next = number.saturating_add(1);
         self.last_hash = Some(B256::from(*block.hash));
         self.changed |= !block.logs.is_empty();
@@ -198,7 +210,7 @@ impl Watch {
             let encoded: Vec<(u64, Vec<u8>)> = blocks.iter().map(|(number, block)| (*number, block.encode())).collect();
             let store = Arc::clone(&self.setup.store);
             let write = tokio::task::spawn_blocking(move || store.append_chain(&encoded)).await;
-            write.map_err(|_| WatchError::Stopped)??;
+            joined(write).ok_or(WatchError::Stopped)??;
             for (number, block) in &blocks {
                 self.fold(*number, block);
             }
@@ -276,9 +288,28 @@ impl Watch {
         let new: Vec<(u32, u64)> = ours.filter(|key| !self.told.posted.contains(key)).collect();
         for (stream, epoch) in new {
             self.told.posted.insert((stream, epoch));
-            self.send(Event::Posted { stream, epoch }).await?;
+            let header = self.header(stream, epoch).await.map(Box::new);
+            self.send(Event::Posted { stream, epoch, header }).await?;
         }
+        self.posts.clear();
         Ok(())
+    }
+
+    /// The header of a recent post. Without it the chain is followed all the same.
+    async fn header(&self, stream: u32, epoch: u64) -> Option<Header> {
+        let transaction = *self.posts.get(&(stream, epoch))?;
+        let fold = (self.view.borrow().chain_id, self.history.registry());
+        match posts::header(&self.setup.rpc, fold, (self.setup.committee, stream, epoch), transaction).await {
+            Ok(Some(header)) => return Some(header),
+            Ok(None) => {
+                tracing::debug!(stream, epoch, %transaction, "the endpoint does not show the header of a posted report")
+            }
+            Err(error) => {
+                self.setup.metrics.chain_errors.inc();
+                tracing::warn!(%error, stream, epoch, "the header of a posted report could not be read");
+            }
+        }
+        None
     }
 
     /// Terms as they are configured, rotated to and activated; before any snapshot, so that a term's last epoch is known

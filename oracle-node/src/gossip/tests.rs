@@ -52,7 +52,7 @@ fn member(seed: u8, listen: &Multiaddr, dial: &Multiaddr, shelf: &[&[u8]]) -> Me
         events: sender,
         metrics: metrics.clone(),
     };
-    Member { commands: start(setup).expect("started"), events, metrics }
+    Member { commands: start(setup, &Duties::new().0).expect("started"), events, metrics }
 }
 
 /// Sends again and again, as the core does, until the other side hears something that `wanted` likes.

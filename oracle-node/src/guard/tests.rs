@@ -202,11 +202,19 @@ fn two_processes_with_one_key_the_second_stops() {
     let second = Home { keys: Dir::new("guard-second"), data: Dir::new("guard-second-data") };
     let by_message = second.sentry(now).hear(&term(), &Message::Vote(statement(2, Phase::Commit, 1)), now + 9_000);
     let said = by_message.expect_err("two of them").to_string();
-    assert!(said.contains("epoch 2") && said.contains("stop that one"), "{said}");
+    let own = key().address().to_string();
+    assert!(said.contains("epoch 2") && said.contains("stop that one") && said.contains(&own), "{said}");
     // The network may keep the first one's messages from the second: the certified report tells.
     let by_report = second.sentry(now).certified(&term(), 0, 2, true, now + 9_000);
     assert!(matches!(by_report, Err(GuardError::Doppelganger { .. })));
     assert!(!second.sentry(now).certified(&term(), 0, 2, false, now + 9_000).expect("it had no part in it"));
+    // The first one, whose memory is whole, stops as well if it hears the second speak.
+    let first = Home::new();
+    first.say(1);
+    let mut original = first.sentry(now);
+    assert!(!original.listens());
+    let heard = original.hear(&term(), &Message::Vote(statement(2, Phase::Commit, 1)), now + 9_000);
+    assert!(matches!(heard, Err(GuardError::Doppelganger { .. })));
     // What is heard of the time before the start is only remembered as forgotten.
     let old = second.sentry(now).hear(&term(), &Message::Vote(statement(1, Phase::Commit, 1)), now + 9_000);
     assert!(old.expect("no doppelganger"));

@@ -7,6 +7,7 @@ use alloy::transports::http::reqwest;
 use oracle_core::state::State;
 use oracle_core::typed::{Header, Leaf};
 use oracle_core::wire::{Bytes, Hash};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::Config;

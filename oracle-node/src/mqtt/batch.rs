@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Ack, Delivery};
+use crate::duties::{Duties, joined};
 use crate::intake::{Intake, Raw, Told};
 use crate::metrics::Metrics;
 
@@ -36,9 +37,10 @@ pub(super) async fn run(
     durable: mpsc::Sender<Told>,
     clock: fn() -> u64,
     metrics: Metrics,
+    duties: Duties,
 ) {
     let (begun, under_way) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(finish(under_way, durable, clock, metrics));
+    duties.keep("the worker that acknowledges evidence", finish(under_way, durable, clock, metrics));
     let mut batch = Vec::new();
     while gather(&mut deliveries, &mut batch).await {
         let (raws, acks): (Vec<Option<Raw>>, Vec<_>) =
@@ -76,14 +78,14 @@ async fn finish(
     metrics: Metrics,
 ) {
     while let Some(UnderWay { taken, acks }) = under_way.recv().await {
-        let mut taken = match taken.await {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
+        let mut taken = match joined(taken.await) {
+            Some(Ok(taken)) => taken,
+            Some(Err(error)) => {
                 // The node ends when it is told.
                 let _ = durable.send(Err(error)).await;
                 return;
             }
-            Err(_) => return,
+            None => return,
         };
         taken.announce = true;
         acks.into_iter().for_each(Ack::send);

@@ -96,7 +96,7 @@ async fn evidence_comes_in_and_publications_go_out() {
         clock,
         metrics: metrics.clone(),
     };
-    let publisher = start(setup);
+    let publisher = start(setup, &Duties::new().0);
     let down = attest::topic_down(attest::Down::Lease, &kid);
     publisher.retain(&down, b"hint");
     let (client, mut heard) = device(&broker, &down).await;
@@ -134,7 +134,7 @@ async fn evidence_comes_in_and_publications_go_out() {
 /// A node's side with a slow rate; ends when the receiver is dropped.
 fn node(broker: &Broker, intake: &Arc<Intake>, metrics: &Metrics) -> mpsc::Receiver<Told> {
     let (durable, batches) = mpsc::channel(1_024);
-    drop(start(Setup {
+    let setup = Setup {
         brokers: vec![(broker.clone(), None)],
         client_id: "node".into(),
         login: None,
@@ -144,7 +144,8 @@ fn node(broker: &Broker, intake: &Arc<Intake>, metrics: &Metrics) -> mpsc::Recei
         durable,
         clock,
         metrics: metrics.clone(),
-    }));
+    };
+    drop(start(setup, &Duties::new().0));
     batches
 }
 
@@ -231,7 +232,7 @@ fn member(dir: &Dir, broker: (&Broker, Option<Tls>), index: u32, device: &SoftEd
         Arc::new(Intake::new(Arc::new(open(dir)), metrics.clone(), NETWORK, ReceiptLog::new(&seed, (0, [0; 32]))));
     intake.set_keys(Keys::from([(device.public_key().kid(), (5, device.public_key()))]));
     let (durable, mut batches) = mpsc::channel(64);
-    let publisher = start(Setup {
+    let setup = Setup {
         brokers: vec![(broker.0.clone(), broker.1)],
         client_id: format!("member-{index}"),
         login: None,
@@ -241,7 +242,8 @@ fn member(dir: &Dir, broker: (&Broker, Option<Tls>), index: u32, device: &SoftEd
         durable,
         clock,
         metrics,
-    });
+    };
+    let publisher = start(setup, &Duties::new().0);
     let topic = attest::topic_down(attest::Down::Receipt, &device.public_key().kid());
     tokio::spawn(async move {
         while let Some(Ok(taken)) = batches.recv().await {
@@ -292,4 +294,44 @@ async fn a_device_keeps_a_reading_until_two_members_have_signed_even_if_a_receip
         "the second member's came at the second attempt"
     );
     assert!(began.elapsed() >= Duration::from_millis(crate::intake::RECEIPT_AGAIN_MS), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_panics_is_missed() {
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    /// The first look is of the connection that receives a message, the second of the worker that has stored it.
+    fn broken() -> u64 {
+        assert!(LOOKS.fetch_add(1, Ordering::Relaxed) == 0, "planted");
+        clock()
+    }
+    let (dir, broker, signer) = (Dir::new("mqtt-panic"), broker(), SoftEd25519::from_seed([9; 32]));
+    let metrics = Metrics::new().expect("metrics");
+    let log = ReceiptLog::new(&Secret::new([2; 32]), (0, [0; 32]));
+    let intake = Arc::new(Intake::new(Arc::new(open(&dir)), metrics.clone(), NETWORK, log));
+    let (durable, _batches) = mpsc::channel(64);
+    let setup = Setup {
+        brokers: vec![(broker.clone(), None)],
+        client_id: "node".into(),
+        login: None,
+        messages_per_second: 100,
+        burst: 200,
+        intake,
+        durable,
+        clock: broken,
+        metrics,
+    };
+    let (duties, mut ended) = Duties::new();
+    let _publisher = start(setup, &duties);
+    let (client, _heard) = device(&broker, "none").await;
+    let topic = attest::topic_up(attest::Class::Heartbeat, &signer.public_key().kid());
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    let cause = loop {
+        // The node may subscribe a moment later than the device publishes.
+        client.publish(&*topic, QoS::AtLeastOnce, false, b"garbage".to_vec()).await.expect("queued");
+        match tokio::time::timeout(Duration::from_millis(200), ended.first()).await {
+            Ok(cause) => break cause.to_string(),
+            Err(_) => assert!(tokio::time::Instant::now() < patience, "nobody missed it"),
+        }
+    };
+    assert!(cause.contains("has panicked") && cause.contains("planted") && cause.contains("evidence"), "{cause}");
 }

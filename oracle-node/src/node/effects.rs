@@ -23,6 +23,7 @@ use super::seats::Post;
 use crate::board::Board;
 use crate::chain::{Owed, View};
 use crate::downlink;
+use crate::duties::Duties;
 use crate::gossip::Command;
 use crate::guard::GuardError;
 use crate::intake::{Intake, Taken};
@@ -71,6 +72,7 @@ pub(super) struct Hands {
     pub(super) keep_epochs: Option<u64>,
     /// The fold whose device keys are in force here.
     pub(super) keys_of: Option<Arc<Registry>>,
+    pub(super) duties: Duties,
 }
 
 impl Hands {
@@ -155,7 +157,7 @@ impl Hands {
         drop(waiting);
         let (store, inputs, gossip) = (Arc::clone(&self.store), self.inputs.clone(), self.gossip.clone());
         let wanted = Arc::clone(&self.wanted);
-        tokio::task::spawn_blocking(move || {
+        self.duties.piece("the reading of content", move || {
             let (mut found, mut missing) = (Vec::<Content>::new(), Vec::new());
             for id in ids {
                 match store.content(&id) {
@@ -185,7 +187,7 @@ impl Hands {
         for (epoch, streams) in asked {
             let (term, policy) = (term.clone(), self.policy.clone());
             let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
-            tokio::task::spawn_blocking(move || {
+            self.duties.piece("the observation of an epoch", move || {
                 let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
                 let items = match store.arrivals(from, to) {
                     Ok(items) => items,
@@ -203,9 +205,8 @@ impl Hands {
 
     fn certified(&mut self, post: &mut Post, report: &CertifiedReport) -> Result<(), GuardError> {
         let (stream, epoch) = (report.instance.stream, report.header.epoch);
-        let took_part = report.header.participation.bit(usize::try_from(post.me).unwrap_or(usize::MAX));
         let now = super::now_ms();
-        post.sentry.certified(&post.term, stream, epoch, took_part, now)?;
+        post.certified(&report.header)?;
         let begun = collect::observation_time(&post.term, &self.policy, epoch).unwrap_or(now);
         let taken = now.saturating_sub(begun);
         if taken < post.term.epoch_ms {

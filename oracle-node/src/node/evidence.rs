@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::effects::Wanted;
 use super::now_ms;
+use crate::duties::{Duties, joined};
 use crate::gossip::{Command, Source};
 use crate::intake::{Intake, Raw, Told};
 use crate::metrics::Metrics;
@@ -42,10 +43,10 @@ pub(super) struct Worker {
 }
 
 /// Starts the worker; it ends with the sender.
-pub(super) fn start(worker: Worker) -> mpsc::Sender<Pulled> {
+pub(super) fn start(worker: Worker, duties: &Duties) -> mpsc::Sender<Pulled> {
     let (sender, mut receiver) = mpsc::channel::<Pulled>(super::QUEUE_MAX);
     let worker = Arc::new(worker);
-    tokio::spawn(async move {
+    duties.keep("the worker that stores pulled content", async move {
         while let Some(first) = receiver.recv().await {
             let mut round = vec![first];
             let until = Instant::now() + ROUND_WAIT;
@@ -56,10 +57,10 @@ pub(super) fn start(worker: Worker) -> mpsc::Sender<Pulled> {
                 }
             }
             let hands = Arc::clone(&worker);
-            match tokio::task::spawn_blocking(move || hands.take(round)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => drop(worker.durable.send(Err(error)).await),
-                Err(_) => return,
+            match joined(tokio::task::spawn_blocking(move || hands.take(round)).await) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => drop(worker.durable.send(Err(error)).await),
+                None => return,
             }
         }
     });

@@ -31,7 +31,7 @@ impl Hands {
             Some((start(keep)?, start(keep.saturating_mul(2)).unwrap_or(0)))
         });
         let (store, metrics) = (Arc::clone(&self.store), self.metrics.clone());
-        tokio::task::spawn_blocking(move || {
+        self.duties.piece("housekeeping", move || {
             if let Err(error) = tidy(&store, &metrics, stream, epoch, old) {
                 tracing::error!(%error, "the store could not be tidied; it is tried again after the next epoch");
             }

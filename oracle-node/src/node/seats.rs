@@ -15,7 +15,7 @@ use oracle_core::handover::{Start, base_root};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::policy::Policy;
 use oracle_core::term::{Member, Term};
-use oracle_core::typed::MemberKey;
+use oracle_core::typed::{Header, MemberKey};
 use oracle_core::wire::Message;
 use tokio::sync::{mpsc, watch};
 
@@ -59,6 +59,12 @@ impl Post {
             self.clock.hear(&self.term, from, *member, *slot, now_ms());
         }
         self.sentry.hear(&self.term, message, now_ms()).map(drop)
+    }
+
+    /// What a certified report says of this member: whether it rests on an observation of its own.
+    pub(super) fn certified(&mut self, header: &Header) -> Result<(), GuardError> {
+        let took_part = header.participation.bit(usize::try_from(self.me).unwrap_or(usize::MAX));
+        self.sentry.certified(&self.term, header.stream, header.epoch, took_part, now_ms()).map(drop)
     }
 }
 
@@ -135,6 +141,16 @@ impl Seats {
         let number =
             self.seats.iter().rev().find(begun).or_else(|| self.seats.iter().next()).map(|(number, _)| *number);
         self.seats.get_mut(&number?)
+    }
+
+    /// Whether any seat only listens at the moment.
+    pub(super) fn listens(&self) -> bool {
+        self.seats.values().any(|seat| seat.post.sentry.listens())
+    }
+
+    /// A posted report is known without the committee's messages: it may show that another process has this member's key.
+    pub(super) fn on_header(&mut self, header: &Header) -> Result<(), GuardError> {
+        self.seats.get_mut(&header.term).map_or(Ok(()), |seat| seat.post.certified(header))
     }
 
     pub(super) fn next_wakeup(&self) -> Option<u64> {
