@@ -103,9 +103,8 @@ impl Beacon {
     /// sharings never add up.
     pub fn set_keys(&mut self, keys: Keyring) {
         let before = core::mem::replace(&mut self.keys, keys);
-        let (old, new) = (before.starts(), self.keys.starts());
-        let changed = new.iter().filter(|start| !old.contains(start)).min();
-        let Some(first) = changed.map(|epoch| self.term.first_slot_of(*epoch)) else { return };
+        let changed = self.keys.first_change(&before);
+        let Some(first) = changed.map(|epoch| self.term.first_slot_of(epoch)) else { return };
         let open: Vec<u64> =
             self.slots.range(first..).filter(|(_, slot)| slot.certificate().is_none()).map(|(n, _)| *n).collect();
         open.iter().for_each(|slot| drop(self.slots.remove(slot)));

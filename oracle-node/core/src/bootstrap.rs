@@ -27,7 +27,7 @@ use aggregator::{Share, Sharing};
 use alloy_primitives::{Address, B256};
 
 use crate::effect::{Effect, Entropy, Record};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Span};
 use crate::qbft;
 use crate::term::Term;
 use crate::typed::{Kind, MemberKey};
@@ -182,8 +182,8 @@ pub struct Bootstrap {
     confirmation: Option<Confirmation>,
     device_keys: DeviceKeys,
     refresher: Refresher,
-    /// First epoch of the shares that device keys are signed with.
-    in_use: Option<u64>,
+    /// The shares that device keys are signed with.
+    in_use: Option<Span>,
     sign_once: SignOnce,
     activated: bool,
 }
@@ -295,7 +295,7 @@ impl Bootstrap {
     pub fn enter_epoch(&mut self, epoch: u64) {
         let Some(ring) = self.refresher.keyring() else { return };
         let span = ring.at(epoch);
-        if self.in_use.replace(span.from_epoch) != Some(span.from_epoch) {
+        if !self.in_use.replace(span.clone()).is_some_and(|before| before.same_as(span)) {
             self.device_keys.set_keys(span.share.clone().map(|share| (span.sharing.clone(), share)));
         }
     }

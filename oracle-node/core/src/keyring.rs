@@ -13,7 +13,7 @@ use aggregator::{GroupKey, Share, Sharing};
 pub struct Span {
     /// First epoch, by its number in the committee's clock.
     pub from_epoch: u64,
-    /// The public shares.
+    /// The public shares; those of the span before while these are not known here.
     pub sharing: Arc<Sharing>,
     /// This member's share; `None` when it took no part in the refresh, or lost it.
     pub share: Option<Arc<Share>>,
@@ -78,16 +78,21 @@ impl Keyring {
         core::iter::once(self.first.from_epoch).chain(self.later.keys().copied()).collect()
     }
 
-    /// Whether two rings hold the same sharings and shares for the same epochs.
+    /// The first epoch in which two rings have different sharings or shares; `None` when they are the same.
+    #[must_use]
+    pub fn first_change(&self, other: &Self) -> Option<u64> {
+        let starts = self.starts().into_iter().chain(other.starts());
+        starts.filter(|epoch| !self.at(*epoch).same_as(other.at(*epoch))).min()
+    }
+}
+
+impl Span {
+    /// Whether partials of the two may meet: the same sharing from the same epoch on, with a share or without.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        let facts = |ring: &Self| {
-            let spans = core::iter::once(&ring.first).chain(ring.later.values());
-            spans
-                .map(|span| (span.from_epoch, span.sharing.public_shares.clone(), span.share.is_some()))
-                .collect::<Vec<_>>()
-        };
-        facts(self) == facts(other)
+        let same_sharing =
+            Arc::ptr_eq(&self.sharing, &other.sharing) || self.sharing.public_shares == other.sharing.public_shares;
+        self.from_epoch == other.from_epoch && same_sharing && self.share.is_some() == other.share.is_some()
     }
 }
 
@@ -105,6 +110,9 @@ mod tests {
         }
         assert!(Keyring::from_spans([]).is_none());
         assert_eq!(ring.starts(), [0, 5, 9]);
-        assert!(ring.same_as(&ring.clone()) && !ring.same_as(&Keyring::new(sharing(1), None)));
+        assert_eq!(ring.first_change(&ring.clone()), None);
+        assert_eq!(ring.first_change(&Keyring::new(sharing(1), None)), Some(5));
+        let learnt = Keyring::from_spans([span(0, 1), span(5, 7), span(9, 4)]).expect("spans");
+        assert_eq!(learnt.first_change(&ring), Some(5), "the same epochs, another sharing");
     }
 }

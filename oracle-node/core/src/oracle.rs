@@ -288,7 +288,7 @@ impl Oracle {
         let Some(epoch) = self.setup.term.epoch_at(now) else { return };
         self.bootstrap.enter_epoch(epoch);
         let Some(running) = &mut self.running else { return };
-        if let Some(keys) = self.bootstrap.keyring().filter(|keys| !keys.same_as(&running.desk.keys)) {
+        if let Some(keys) = self.bootstrap.keyring().filter(|keys| keys.first_change(&running.desk.keys).is_some()) {
             running.set_keys(keys);
         }
         // Nothing before the first epoch that is not certified here is signed any more.

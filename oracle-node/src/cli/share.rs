@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use aggregator::{Share, Sharing};
+use alloy::primitives::Address;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use oracle_core::effect::{Journal, Record};
@@ -85,18 +86,18 @@ fn keys_of(term: u64) -> [Vec<u8>; 2] {
 }
 
 /// The store of a stopped node.
-fn open(config: &Config) -> anyhow::Result<Store> {
-    let keys = Keys::load(&config.keys)?;
+fn open(config: &Config, keys: &Keys) -> anyhow::Result<Store> {
     let seal = Seal::new(&keys.store, &config.keys.store);
     Store::open(&config.data_dir.join("store"), seal).context("is the node stopped?")
 }
 
 pub(super) fn export_share(export: &ExportShare) -> anyhow::Result<()> {
     let config = Config::load(&export.config.config)?;
+    let keys = Keys::load(&config.keys)?;
     let term = export.term.unwrap_or(config.term);
-    let held = Held::of(&open(&config)?.journal()?, term)?;
+    let held = Held::of(&open(&config, &keys)?.journal()?, term)?;
     let extra = json!({
-        "committee": config.committee, "term": term, "index": held.share.index,
+        "committee": config.committee, "term": term, "index": held.share.index, "member": keys.member.address(),
         "sharing": hex::encode(held.sharing.encode()),
     });
     let label = Label {
@@ -117,9 +118,11 @@ pub(super) fn export_share(export: &ExportShare) -> anyhow::Result<()> {
 
 pub(super) fn import_share(import: &ImportShare) -> anyhow::Result<()> {
     let config = Config::load(&import.config.config)?;
-    let (term, held) =
-        read(&import.from, import.from_password_file.clone().or_else(|| config.keys.password_file.clone()))?;
-    let store = open(&config)?;
+    let keys = Keys::load(&config.keys)?;
+    let of = (config.committee, keys.member.address());
+    let password_file = import.from_password_file.clone().or_else(|| config.keys.password_file.clone());
+    let (term, held) = read(&import.from, of, password_file)?;
+    let store = open(&config, &keys)?;
     if let Ok(known) = Held::of(&store.journal()?, term) {
         let same = known.share.public_share() == held.share.public_share();
         ensure!(same, "the store holds another share of term {term}; it was not replaced");
@@ -135,7 +138,8 @@ pub(super) fn import_share(import: &ImportShare) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path, password_file: Option<PathBuf>) -> anyhow::Result<(u64, Held)> {
+/// An exported share and its term; it must be this member's in this committee, since another's would never be used.
+fn read(path: &Path, of: (u64, Address), password_file: Option<PathBuf>) -> anyhow::Result<(u64, Held)> {
     let text = read_private(path)?;
     let keystore = Keystore::parse(&text).with_context(|| format!("{}", path.display()))?;
     let extra = keystore.label.extra.clone();
@@ -144,6 +148,17 @@ fn read(path: &Path, password_file: Option<PathBuf>) -> anyhow::Result<(u64, Hel
     let (Some(term), Some(index), Some(sharing)) = (term, index, sharing) else {
         bail!("{}: this key file is no exported share", path.display())
     };
+    let (committee, member) = (extra["committee"].as_u64(), extra["member"].as_str().and_then(|m| m.parse().ok()));
+    let (Some(committee), Some(member)) = (committee, member) else {
+        bail!("{}: it does not say whose share of which committee it is", path.display())
+    };
+    ensure!(
+        (committee, member) == of,
+        "{}: this is the share of member {member} in committee {committee}; the configuration is of member {} in committee {}",
+        path.display(),
+        of.1,
+        of.0
+    );
     let secret = Zeroizing::new(*Secret::read(path, &Passwords::new(password_file))?.expose());
     Ok((term, Held::new(index, &secret, &sharing).with_context(|| format!("{}", path.display()))?))
 }

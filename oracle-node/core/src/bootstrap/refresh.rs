@@ -83,6 +83,8 @@ pub(super) struct Refresher {
     /// What the process found on disk about refreshes.
     journal: Vec<Record>,
     lacks: Repeat,
+    /// Root of the newest sharing while there is no share of it here, and when the operator is told; `None` = was told.
+    shareless: Option<(B256, Option<u64>)>,
     answered_at: Option<u64>,
 }
 
@@ -102,6 +104,7 @@ impl Refresher {
             clock: now,
             journal: records_of(context, used, journal),
             lacks: Repeat::new(now),
+            shareless: None,
             answered_at: None,
         };
         let seed = journal::get(journal, &journal::seed_key(&context.term, used));
@@ -287,6 +290,7 @@ impl Refresher {
         if self.lacking().is_some() && self.lacks.is_due(now) {
             out.push(broadcast(&Message::Status(roster::instance(0))));
         }
+        self.tell_shareless(context, now, out);
         let Some(attempt) = self.attempt.as_ref().filter(|attempt| !attempt.done && !self.roots.is_empty()) else {
             return;
         };
@@ -451,7 +455,8 @@ impl Refresher {
             let times = [repeat, attempt.roster.next_wakeup(), generation, confirmation, Some(attempt.deadline)];
             times.into_iter().flatten().min().unwrap_or(attempt.deadline)
         });
-        [lacks, of_attempt].into_iter().flatten().min()
+        let shareless = self.shareless.and_then(|(_, at)| at);
+        [lacks, of_attempt, shareless].into_iter().flatten().min()
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Seal {
     own: Option<SignedPartial>,
     digest: Option<B256>,
     partials: Partials,
-    /// First epoch of the keys that the partials are of.
-    span_from: Option<u64>,
+    /// The keys that the partials are of.
+    signed_in: Option<Span>,
     /// By member, what it said before the decision.
     said: BTreeMap<u32, SignedPartial>,
     certified: Option<Certified>,
@@ -49,7 +49,7 @@ impl Seal {
             own: journal::load(journal, SIGN, scope, instance),
             digest: None,
             partials: Partials::default(),
-            span_from: None,
+            signed_in: None,
             said: BTreeMap::new(),
             handed_over: certified.is_some(),
             certified,
@@ -109,7 +109,7 @@ impl Seal {
     /// partial beside it follows a refresh of the share. Without a share there is nothing to say.
     fn sign_own(&mut self, ctx: &mut Ctx<'_>, digest: B256) {
         let (desk, span) = (ctx.desk, self.span(ctx));
-        self.span_from = Some(span.from_epoch);
+        self.signed_in = Some(span.clone());
         let Some(share) = &span.share else { return };
         let scope = &desk.term.scope;
         let signed = share.sign(&digest.0);
@@ -129,13 +129,15 @@ impl Seal {
     /// Begins again when a refresh put other shares in force meanwhile: partials of two sharings never add up.
     fn follow_keys(&mut self, ctx: &mut Ctx<'_>) {
         let Some(digest) = self.digest.filter(|_| self.certified.is_none()) else { return };
-        if self.span_from.is_none_or(|from| from == self.span(ctx).from_epoch) {
+        if self.signed_in.as_ref().is_none_or(|before| before.same_as(self.span(ctx))) {
             return;
         }
         self.partials = Partials::default();
-        self.span_from = Some(self.span(ctx).from_epoch);
-        if self.own.as_ref().is_some_and(|own| own.statement.value() == digest) {
-            self.sign_own(ctx, digest);
+        self.signed_in = Some(self.span(ctx).clone());
+        match &self.own {
+            Some(own) if own.statement.value() != digest => {}
+            None if !ctx.desk.may_speak(self.instance.epoch) => {}
+            _ => self.sign_own(ctx, digest),
         }
     }
 

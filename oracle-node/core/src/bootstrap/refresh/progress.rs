@@ -1,9 +1,13 @@
 //! Where a refresh stands, in words and numbers. Leaves out: what happens (`refresh`).
 
-use super::super::Phase;
 use super::super::confirm::Confirmation;
 use super::super::dealing::Generation;
+use super::super::{Context, Phase};
 use super::{Attempt, Refresher};
+use crate::effect::Effect;
+
+/// How long a share may be missing before the operator is told, in view timeouts: meanwhile a ceremony may still give it.
+const SHARELESS_VIEWS: u64 = 10;
 
 /// Where a refresh stands, for the status page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,8 +64,33 @@ impl Refresher {
             waiting_for: attempt.filter(|a| !a.done).map(|a| waiting_for(a, n)).unwrap_or_default(),
             refreshed: u64::try_from(self.roots.len().saturating_sub(1)).unwrap_or(u64::MAX),
             from_epoch: self.roots.last().map_or(0, |(_, from_epoch)| *from_epoch),
-            has_share: self.vault.get(&self.base()).is_some_and(|held| held.share.is_some()),
+            has_share: self.has_share(),
             failure: self.failure.clone(),
+        }
+    }
+
+    /// Whether this member has its share of the newest sharing.
+    fn has_share(&self) -> bool {
+        self.vault.get(&self.base()).is_some_and(|held| held.share.is_some())
+    }
+
+    /// Tells the operator, once for each sharing, that this member has no share of the one in force.
+    pub(super) fn tell_shareless(&mut self, context: &Context, now: u64, out: &mut Vec<Effect>) {
+        let Some((root, from_epoch)) = self.roots.last().copied().filter(|_| !self.has_share()) else {
+            self.shareless = None;
+            return;
+        };
+        let at = now.saturating_add(context.timing.view_timeout_ms.saturating_mul(SHARELESS_VIEWS));
+        let known = self.shareless.filter(|(known, _)| *known == root);
+        let (_, at) = known.unwrap_or((root, Some(at)));
+        let due = at.is_some_and(|at| now >= at);
+        self.shareless = Some((root, at.filter(|_| !due)));
+        if due {
+            let text = format!(
+                "the shares in force since epoch {from_epoch} were made without this member, or it has lost its own: it observes and votes, but signs \
+                 nothing, and the committee tolerates one fault fewer, until the members' next refresh gives it one (oracle-node reshare)"
+            );
+            out.push(Effect::Note { code: "share_missing", text });
         }
     }
 }

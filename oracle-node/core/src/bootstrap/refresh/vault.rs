@@ -76,13 +76,18 @@ impl Vault {
         self.held.get(root)
     }
 
-    /// The keys by epoch, as far as their sharings are known here.
+    /// The keys by epoch. From where a sharing counts that is not known here, there is no share: to sign with the one before
+    /// would be a wrong partial. Its public shares stand in until the others have told the new ones.
     pub(super) fn keyring(&self, roots: &[(B256, u64)]) -> Option<Keyring> {
-        let span = |(root, from_epoch): &(B256, u64)| {
-            let Held { sharing, share } = self.get(root)?.clone();
-            Some(Span { from_epoch: *from_epoch, sharing, share })
-        };
-        Keyring::from_spans(roots.iter().filter_map(span))
+        let mut latest = None::<Arc<Sharing>>;
+        let mut spans = Vec::new();
+        for (root, from_epoch) in roots {
+            let held = self.get(root);
+            latest = held.map(|held| Arc::clone(&held.sharing)).or(latest);
+            let share = held.and_then(|held| held.share.clone());
+            spans.extend(latest.clone().map(|sharing| Span { from_epoch: *from_epoch, sharing, share }));
+        }
+        Keyring::from_spans(spans)
     }
 
     /// Lets go of the shares of these roots, and says which records hold them.

@@ -119,7 +119,11 @@ fn f_absent_members_do_not_stop_it_and_catch_up_with_the_next() {
     assert_eq!(net.running(0).progress().refresh.absent, [3]);
     net.boot(3);
     assert!(net.run(5_000, |net| told(net.node(3).process.as_ref(), 2)));
-    net.run(2_000, |_| false);
+    // From the moment at which it knows that there are others, its old share is none of theirs.
+    let before = ring(&net, 3);
+    assert!(before.at(10).share.is_none() && before.at(9).share.is_some(), "{:?}", before.starts());
+    net.run(30_000, |net| net.noted(3, "share_missing"));
+    assert!((0..4).all(|index| net.noted(index, "share_missing") == (index == 3)), "its operator is told, nobody else");
     let ring = ring(&net, 3);
     assert_eq!(ring.at(10).from_epoch, 10, "it has learnt the public shares");
     assert!(ring.at(10).share.is_none() && ring.at(9).share.is_some() && !net.running(3).progress().refresh.has_share);
