@@ -64,9 +64,11 @@ pub fn author_bytes(snapshot: &Snapshot, term: &Term, policy: &Policy, stream: u
     let here = observed_devices(snapshot, term, stream).len();
     let all = observed_of_all_streams(snapshot, term);
     // A stream without a lease observes witnesses and judges nothing: it has no part in what the others share.
-    let everywhere: usize = all.values().sum();
-    let place = all.get(&stream).map_or(0, |_| here);
-    let share = limits::AUTHOR_BYTES_MAX.saturating_mul(place).checked_div(everywhere).unwrap_or(0);
+    // In 64 bits on every machine: F must not differ between them.
+    let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let (everywhere, place) = (all.values().sum(), all.get(&stream).map_or(0, |_| here));
+    let share = wide(limits::AUTHOR_BYTES_MAX).saturating_mul(wide(place)).checked_div(wide(everywhere)).unwrap_or(0);
+    let share = usize::try_from(share).unwrap_or(usize::MAX);
     let least = here.saturating_mul(limits::DEVICE_BYTES_MIN);
     here.saturating_mul(bucket).min(share.max(least)).min(limits::AUTHOR_BYTES_MAX)
 }
