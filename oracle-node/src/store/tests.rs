@@ -99,11 +99,11 @@ fn what_is_lent_goes_when_its_epoch_is_settled_unless_the_decided_names_it() {
     };
     {
         let store = open(&dir);
-        store.serve(&[own.clone()]).expect("written");
+        store.serve(std::slice::from_ref(&own)).expect("written");
         // The own one is listed by a liar, too; one is listed in two streams.
         store.lend(0, 4, &[own.clone(), named.clone(), liars.clone(), both.clone()]).expect("written");
         store.lend(7, 4, &[both.clone(), liars.clone()]).expect("written");
-        store.lend(0, 5, &[later.clone()]).expect("written");
+        store.lend(0, 5, std::slice::from_ref(&later)).expect("written");
         assert_eq!(held(&store), [true; 5]);
     }
     let store = open(&dir);
@@ -113,7 +113,7 @@ fn what_is_lent_goes_when_its_epoch_is_settled_unless_the_decided_names_it() {
     assert_eq!(held(&store), [true, true, false, true, true], "what the liar alone lists is gone");
     // Another proposal that comes to nothing takes nothing away that is kept.
     store.lend(0, 6, &[named.clone(), both.clone(), liars.clone()]).expect("written");
-    store.serve(&[liars.clone()]).expect("kept after all");
+    store.serve(std::slice::from_ref(&liars)).expect("kept after all");
     store.settle(0, 6, &[]).expect("settled");
     assert_eq!(held(&store), [true, true, true, true, false], "an epoch that was never settled goes with the next");
     let mut rows = 0;
