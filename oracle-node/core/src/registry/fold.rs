@@ -11,7 +11,7 @@ use super::events::{
     Contracts, DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed,
     LeaseOpened, MemberRegistered, RawLog, ReportPosted, Transfer,
 };
-use super::keys::{Kids, claim_holds, proven_on_chain};
+use super::keys::{Holders, Kids, claim_holds, proven_on_chain};
 use super::terms::Terms;
 use super::{Block, DeviceRecord, LeaseRecord, Snapshot};
 
@@ -54,6 +54,7 @@ pub struct Registry {
     /// Devices whose key was revoked: it never counts again.
     revoked: BTreeSet<u64>,
     kids: Kids,
+    holders: Holders,
     leases: BTreeMap<u64, LeaseRecord>,
     posted: BTreeMap<(u64, u32, u64), Posted>,
     malformed: u64,
@@ -89,6 +90,7 @@ impl Registry {
             claimed_by: BTreeMap::new(),
             revoked: BTreeSet::new(),
             kids: Kids::default(),
+            holders: Holders::default(),
             leases: BTreeMap::new(),
             posted: BTreeMap::new(),
             malformed: 0,
@@ -142,6 +144,7 @@ impl Registry {
                 let event: DeviceKeyActivated = read(log)?;
                 // A P-256 key is announced as active while it registers, before or after the record itself.
                 let id = token(event.tokenId)?;
+                self.holders.activated(id, event.thumbprint.0);
                 if let Some(device) = self.devices.get_mut(&id).filter(|_| self.kids.may_count(id)) {
                     device.active = device.active || device.key.thumbprint() == event.thumbprint.0;
                 }
@@ -153,6 +156,7 @@ impl Registry {
                 let proof = event.proof.as_ref().try_into().map_err(|_| Odd)?;
                 let device = self.devices.get_mut(&id).ok_or(Odd)?;
                 let first = self.kids.take(id, new.kid(), new.thumbprint());
+                self.holders.left(id, &device.key.thumbprint());
                 (device.key, device.proof, device.active) = (new, proof, first && proven_on_chain(&new));
                 self.claimed_by.insert(id, event.owner);
                 self.revoked.remove(&id);
@@ -161,6 +165,7 @@ impl Registry {
                 let event: DeviceKeyRevoked = read(log)?;
                 let id = token(event.tokenId)?;
                 self.devices.get_mut(&id).ok_or(Odd)?.active = false;
+                self.holders.revoked(id, event.thumbprint.0);
                 self.revoked.insert(id);
             }
             Some(&Transfer::SIGNATURE_HASH) => {
@@ -272,18 +277,22 @@ impl Registry {
         &self.posted
     }
 
-    /// Devices whose Ed25519 key waits for the committee and whose claim verifies: (token, thumbprint), ascending.
+    /// Devices whose Ed25519 key waits for the committee, whose claim verifies and whose key the chain would let them have:
+    /// (token, thumbprint), ascending. Of several that wait with one key only the first can get it, and is listed.
     #[must_use]
     pub fn pending_keys(&self, chain_id: u64) -> Vec<(u64, [u8; 32])> {
+        let free = |device: &DeviceRecord| !device.active && self.holders.is_free(&device.key.thumbprint());
         let waiting = self
             .devices
             .iter()
-            .filter(|(id, device)| !device.active && !self.revoked.contains(id) && self.kids.may_count(**id));
+            .filter(|(id, device)| free(device) && !self.revoked.contains(id) && self.kids.may_count(**id));
         let proven = waiting.filter(|(token, device)| {
             let owner = self.claimed_by.get(token).copied().unwrap_or(device.owner);
             claim_holds(chain_id, &self.contracts.devices, &owner, device)
         });
-        proven.map(|(token, device)| (*token, device.key.thumbprint())).collect()
+        let mut listed = BTreeSet::new();
+        let named = proven.map(|(token, device)| (*token, device.key.thumbprint()));
+        named.filter(|(_, thumbprint)| listed.insert(*thumbprint)).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which device keys may count: by their own claim, and by their key id.
+//! Which device keys may count: by their own claim, by their key id, and by who holds them already.
 //!
 //! Evidence names its key by 8 bytes of the thumbprint, and two own keys with one key id cost
 //! only 2³² tries: a device that changed from one to the other would leave evidence that some members had verified and
@@ -35,6 +35,43 @@ impl Kids {
     /// Whether the device's present key may count.
     pub(super) fn may_count(&self, device: u64) -> bool {
         !self.refused.contains(&device)
+    }
+}
+
+/// Which device each counting key belongs to, and the keys that never count again: `activeKey` and `revoked` of the device
+/// registry, told by its events. The chain skips a key that another device has, or that is burnt, in every batch; a
+/// committee that went on certifying it would pay for batches without end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holders {
+    by_key: BTreeMap<[u8; 32], u64>,
+    burnt: BTreeSet<[u8; 32]>,
+}
+
+impl Holders {
+    /// The chain made this the device's counting key.
+    pub(super) fn activated(&mut self, device: u64, thumbprint: [u8; 32]) {
+        self.by_key.insert(thumbprint, device);
+    }
+
+    /// The device changed to another key. This one is free again, if it counted there; whether it did.
+    pub(super) fn left(&mut self, device: u64, thumbprint: &[u8; 32]) -> bool {
+        let held = self.by_key.get(thumbprint) == Some(&device);
+        if held {
+            self.by_key.remove(thumbprint);
+        }
+        held
+    }
+
+    /// The device revoked this key: burnt if it counted there. One that never did may be somebody else's.
+    pub(super) fn revoked(&mut self, device: u64, thumbprint: [u8; 32]) {
+        if self.left(device, &thumbprint) {
+            self.burnt.insert(thumbprint);
+        }
+    }
+
+    /// Whether the chain would let a device have this key now.
+    pub(super) fn is_free(&self, thumbprint: &[u8; 32]) -> bool {
+        !self.by_key.contains_key(thumbprint) && !self.burnt.contains(thumbprint)
     }
 }
 

@@ -193,6 +193,38 @@ fn cut_offs_before_the_activation_are_found_afterwards() {
 }
 
 #[test]
+fn a_key_that_the_chain_skips_does_not_wait_for_ever() {
+    // One owner registers two devices with one key: both claims hold. The chain activates the first and skips the second
+    // in every batch (DeviceRegistry._activateCertified), so that the committee would certify and pay for batches for ever.
+    let devices = contracts().devices;
+    let alice = Address::repeat_byte(0xa1);
+    let twin = DeviceRegistered { tokenId: U256::from(2), ..registered(1, alice) };
+    let mut fold = Registry::new(contracts());
+    fold.apply(block(1, 10), &[log(devices, &registered(1, alice)), log(devices, &twin)]);
+    assert_eq!(fold.pending_keys(CHAIN), [(1, thumbprint(1).0)], "one of them can get it");
+    let active = DeviceKeyActivated { tokenId: U256::from(1), thumbprint: thumbprint(1) };
+    fold.apply(block(2, 20), &[log(devices, &active)]);
+    assert_eq!(fold.pending_keys(CHAIN), [], "while the first device has the key");
+    // The twin gives its copy up and takes it again: the key still counts at the first device, and is not burnt.
+    let revoke = |token: u64| DeviceKeyRevoked { tokenId: U256::from(token), thumbprint: thumbprint(1) };
+    let rotated = |token: u64, to: u64| {
+        let DeviceRegistered { owner, alg, publicKey, proof, .. } = registered(to, alice);
+        DeviceKeyRotated { tokenId: U256::from(token), owner, alg, publicKey, proof }
+    };
+    fold.apply(block(3, 30), &[log(devices, &revoke(2)), log(devices, &rotated(2, 1))]);
+    assert_eq!(fold.pending_keys(CHAIN), [], "the twin's revocation frees nothing");
+    // The first device changes to another key: the old one is free, and the twin may have it.
+    fold.apply(block(4, 40), &[log(devices, &rotated(1, 3))]);
+    assert_eq!(fold.pending_keys(CHAIN), [(1, thumbprint(3).0), (2, thumbprint(1).0)]);
+    let moved = DeviceKeyActivated { tokenId: U256::from(2), thumbprint: thumbprint(1) };
+    fold.apply(block(5, 50), &[log(devices, &moved)]);
+    // And a key that was revoked while it counted is burnt for everybody.
+    let third = DeviceRegistered { tokenId: U256::from(4), ..registered(1, alice) };
+    fold.apply(block(6, 60), &[log(devices, &third), log(devices, &revoke(2))]);
+    assert_eq!(fold.pending_keys(CHAIN), [(1, thumbprint(3).0)], "after it was revoked");
+}
+
+#[test]
 fn taken_or_skipped_snapshots_are_not_kept() {
     let (mut history, _) = history(150, &[100, 110, 145, 200]);
     assert_eq!(history.take_snapshot(2).unwrap().block.number, 3);
