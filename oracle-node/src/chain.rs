@@ -109,7 +109,7 @@ pub struct View {
     pub registry: Arc<Registry>,
     /// Transactions that rotated the committee, by the term they led to.
     pub rotations: BTreeMap<u64, B256>,
-    /// First batch of device keys that the chain has not used, by term.
+    /// First batch of device keys that the chain has not used, by term, as read last: absent until it has been read.
     pub batches: BTreeMap<u64, u64>,
     /// Whether the fold has reached the finalized head since the start.
     pub caught_up: bool,

@@ -294,7 +294,7 @@ impl Node {
                 self.hands.observe(&seat.post.term, observing);
                 timer.observe_duration();
                 let posted = seat.oracle.status(now_ms()).posted_anywhere();
-                let batch = self.hands.view.borrow().batches.get(&term).copied().unwrap_or_default();
+                let batch = self.hands.view.borrow().batches.get(&term).copied();
                 next = seat.floor(posted, batch)?;
             }
             anyhow::Ok(())

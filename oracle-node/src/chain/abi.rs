@@ -1,4 +1,4 @@
-//! The eight functions that a node calls, and their calldata. A test holds them against `contracts/abi`.
+//! The nine functions that a node calls, and their calldata. A test holds them against `contracts/abi`.
 //! Leaves out: events (`oracle_core::registry` reads them).
 
 use alloy::primitives::{Address, B256, Bytes, U256};
@@ -50,6 +50,7 @@ mod sol_types {
         function register(uint64 committee, bytes32 peerKey, bytes32 dkgKey, bytes32 receiptKey, string endpoint);
         function activate(uint64 committee, uint64 term, bytes groupKey, bytes32 shareRoot, bytes confirmation, bytes[] signatures, uint32[] indices);
         function activateKeys(uint64 committee, uint64 term, uint64 batch, uint256[] tokenIds, bytes32[] thumbprints, bytes certificate);
+        function nextBatch(uint64 committee, uint64 term) returns (uint64);
         function post(Header header, bytes certificate);
         function refreshShares(uint64 committee, uint64 term, bytes32 shareRoot, bytes[] signatures, uint32[] indices);
         function rotate(Rotation rotation, bytes certificate, NewKey next);
@@ -64,8 +65,8 @@ mod sol_types {
     }
 }
 pub(super) use sol_types::{
-    MemberStatement, activateCall, activateKeysCall, postCall, refreshSharesCall, registerCall, rotateCall,
-    shareOutCall, slashCall,
+    MemberStatement, activateCall, activateKeysCall, nextBatchCall, postCall, refreshSharesCall, registerCall,
+    rotateCall, shareOutCall, slashCall,
 };
 
 /// The header as the hub takes it.
@@ -262,6 +263,7 @@ mod tests {
             ("OperatorStake", slashCall::SIGNATURE),
             ("OperatorStake", shareOutCall::SIGNATURE),
             ("DeviceRegistry", activateKeysCall::SIGNATURE),
+            ("DeviceRegistry", nextBatchCall::SIGNATURE),
             ("ReportHub", postCall::SIGNATURE),
         ];
         for (contract, wanted) in calls {

@@ -1,82 +1,67 @@
-//! How many batches of device keys a term has certified, counted from the chain's log. Leaves out: the batches (`oracle_core`).
+//! The next batch of device keys of each term, as the device registry holds it. It cannot be told from the log: anybody may
+//! post a certified batch, in one transaction with registrations or with further batches, and the committee would go on
+//! with a number that is used up. So the number is read at the finalized block that was folded last, whenever the log shows
+//! that keys were activated or skipped. Leaves out: the batches (`oracle_core`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, keccak256};
 use oracle_core::registry::Contracts;
 
 use super::log::StoredBlock;
+use super::rpc::{ChainError, Rpc};
 
-/// Counts batches of device keys: transactions after our term's activation in which the device registry activated or
-/// skipped keys without a registration. Every node counts the same finalized logs; a number may be skipped, never reused.
+/// Terms read again after each change: the one in force and the one before, whose key may still certify. What the registry
+/// holds for those before does not change any more.
+const TERMS_IN_MOTION: usize = 2;
+
+/// The numbers read, by term.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    active: bool,
-    pub(super) used: u64,
+    next: BTreeMap<u64, u64>,
+    /// Whether keys were activated or skipped since they were read.
+    stale: bool,
 }
 
 impl Batches {
-    pub(super) fn count(&mut self, block: &StoredBlock, contracts: &Contracts, committee: u64, term: u64) {
-        let topic = |text: &str| keccak256(text);
-        let activated = topic("TermActivated(uint64,uint64,bytes,bytes32,uint64)");
-        let registered = topic("DeviceRegistered(uint256,address,uint8,bytes,bytes,bytes32,uint8)");
-        let batched = [topic("DeviceKeyActivated(uint256,bytes32)"), topic("DeviceKeySkipped(uint256,bytes32)")];
-        let (mut with_keys, mut with_registration) = (BTreeSet::new(), BTreeSet::new());
-        for log in &block.logs {
-            let Some(first) = log.topics.first().map(|topic| B256::from(**topic)) else { continue };
-            let address = Address::from(*log.address);
-            if address == contracts.registry && first == activated {
-                let number = |i: usize| {
-                    log.topics.get(i).and_then(|topic| topic.last_chunk::<8>()).map(|b| u64::from_be_bytes(*b))
-                };
-                self.active |= number(1) == Some(committee) && number(2) == Some(term);
-            } else if address == contracts.devices && first == registered {
-                with_registration.insert(log.transaction);
-            } else if address == contracts.devices && batched.contains(&first) {
-                with_keys.insert(log.transaction);
-            }
-        }
-        if self.active {
-            let batches = with_keys.difference(&with_registration).count();
-            self.used = self.used.saturating_add(batches as u64);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use oracle_core::wire::{Bytes, Hash};
-
-    use super::*;
-    use crate::chain::log::StoredLog;
-
-    fn log(contract: u8, event: &str, topics: &[u64], transaction: u8) -> StoredLog {
-        let number = |n: &u64| Hash::from(B256::left_padding_from(&n.to_be_bytes()).0);
-        let topics = std::iter::once(Hash::from(keccak256(event).0)).chain(topics.iter().map(number)).collect();
-        StoredLog {
-            address: Bytes::from([contract; 20]),
-            topics,
-            data: vec![].into(),
-            transaction: Hash::from([transaction; 32]),
-        }
+    /// Notes whether a block may have used a batch up.
+    pub(super) fn look(&mut self, block: &StoredBlock, contracts: &Contracts) {
+        let told = ["DeviceKeyActivated(uint256,bytes32)", "DeviceKeySkipped(uint256,bytes32)"].map(keccak256);
+        self.stale |= block.logs.iter().any(|log| {
+            let first = log.topics.first().map(|topic| B256::from(**topic));
+            Address::from(*log.address) == contracts.devices && first.is_some_and(|first| told.contains(&first))
+        });
     }
 
-    #[test]
-    fn batches_are_counted_once_per_transaction_and_only_after_activation() {
-        let of = |byte: u8| Address::repeat_byte(byte);
-        let contracts = Contracts { registry: of(1), devices: of(2), escrow: of(3), hub: of(4) };
-        let keys = |token: u64, transaction: u8| log(2, "DeviceKeyActivated(uint256,bytes32)", &[token], transaction);
-        let mut batches = Batches::default();
-        let mut block = |logs: Vec<StoredLog>| {
-            batches.count(&StoredBlock { hash: Hash::default(), timestamp: 0, logs }, &contracts, 1, 2);
-            batches.used
-        };
-        assert_eq!(block(vec![keys(1, 1)]), 0, "before activation");
-        let activated = |term: u64| log(1, "TermActivated(uint64,uint64,bytes,bytes32,uint64)", &[1, term], 2);
-        assert_eq!(block(vec![activated(1), keys(1, 3)]), 0, "another term");
-        assert_eq!(block(vec![activated(2), keys(2, 4), keys(3, 4)]), 1);
-        let registration = log(2, "DeviceRegistered(uint256,address,uint8,bytes,bytes,bytes32,uint8)", &[4], 5);
-        assert_eq!(block(vec![keys(4, 5), registration]), 1, "a P-256 registration is no batch");
-        assert_eq!(block(vec![keys(5, 6), keys(6, 7)]), 3);
+    /// Reads what is not known any more, as of a finalized block: everything up to it must have been looked at.
+    ///
+    /// # Errors
+    /// The endpoint does not answer. What was known before stays unknown until it does.
+    pub(super) async fn read(
+        &mut self,
+        rpc: &Rpc,
+        (devices, committee): (Address, u64),
+        activated: &BTreeSet<u64>,
+        block: u64,
+    ) -> Result<(), ChainError> {
+        let moving = activated.iter().rev().take(TERMS_IN_MOTION).filter(|_| self.stale);
+        let new = activated.iter().filter(|term| !self.next.contains_key(term));
+        let wanted: BTreeSet<u64> = moving.chain(new).copied().collect();
+        for term in wanted {
+            let next = rpc.next_batch(devices, committee, term, block).await?;
+            self.next.insert(term, next);
+        }
+        self.stale = false;
+        Ok(())
+    }
+
+    /// First batch number that the chain has not used; `None` until it has been read.
+    pub(super) fn next(&self, term: u64) -> Option<u64> {
+        self.next.get(&term).copied().filter(|_| !self.stale)
+    }
+
+    /// What was read last, by term: never too high.
+    pub(super) const fn read_last(&self) -> &BTreeMap<u64, u64> {
+        &self.next
     }
 }

@@ -128,6 +128,22 @@ impl Rpc {
         within(async { self.provider.get_logs(&filter).await }).await
     }
 
+    /// `DeviceRegistry.nextBatch` of a term as of a block: the first batch of device keys that the chain has not used.
+    pub(super) async fn next_batch(
+        &self,
+        devices: Address,
+        committee: u64,
+        term: u64,
+        block: u64,
+    ) -> Result<u64, ChainError> {
+        use alloy::sol_types::SolCall as _;
+        let data = super::abi::nextBatchCall { committee, term }.abi_encode();
+        let request = TransactionRequest::default().with_to(devices).with_input(data);
+        let answer = within(async { self.provider.call(request).block(block.into()).await }).await?;
+        let odd = |error| ChainError::Rpc(format!("no batch number from the device registry at {devices}: {error}"));
+        super::abi::nextBatchCall::abi_decode_returns(&answer).map_err(odd)
+    }
+
     /// Transactions of this node in the chain's latest block, and with those it knows to be pending.
     pub(super) async fn nonces(&self) -> Result<(u64, u64), ChainError> {
         let latest = within(async { self.provider.get_transaction_count(self.address).await }).await?;

@@ -68,8 +68,7 @@ pub struct Watch {
     /// Next block to fold.
     next: u64,
     last_hash: Option<B256>,
-    /// By term.
-    batches: BTreeMap<u64, Batches>,
+    batches: Batches,
     told: Told,
     /// Transactions that rotated the committee, by the new term.
     rotations: BTreeMap<u64, B256>,
@@ -77,6 +76,8 @@ pub struct Watch {
     posts: BTreeMap<(u32, u64), B256>,
     /// Whether the fold changed since the view was last published.
     changed: bool,
+    /// Whether it changed since the devices that wait were last looked for, which costs a signature check each.
+    pending_due: bool,
 }
 
 /// Next batch number and the (token, thumbprint) pairs that wait.
@@ -128,11 +129,12 @@ impl Watch {
             history,
             next,
             last_hash: None,
-            batches: BTreeMap::new(),
+            batches: Batches::default(),
             rotations: BTreeMap::new(),
             posts: BTreeMap::new(),
             told: Told::default(),
             changed: true,
+            pending_due: true,
         };
         this.replay()?;
         Ok((this, receiver))
@@ -161,10 +163,7 @@ impl Watch {
 
     fn fold(&mut self, number: u64, block: &StoredBlock) {
         self.history.apply(block.block(number), &block.raw_logs());
-        for term in self.history.registry().terms(self.setup.committee) {
-            let batches = self.batches.entry(term).or_default();
-            batches.count(block, &self.setup.contracts, self.setup.committee, term);
-        }
+        self.batches.look(block, &self.setup.contracts);
         self.rotations.extend(rotations::named(block, &self.setup.contracts, self.setup.committee));
         if block.timestamp.saturating_mul(1_000).saturating_add(HEADERS_BACK_MS) >= self.setup.started_ms {
             self.posts.extend(posts::named(block, &self.setup.contracts, self.setup.committee));
@@ -172,6 +171,7 @@ impl Watch {
         self.next = number.saturating_add(1);
         self.last_hash = Some(B256::from(*block.hash));
         self.changed |= !block.logs.is_empty();
+        self.pending_due |= !block.logs.is_empty();
     }
 
     /// Follows the chain until the node stops.
@@ -217,8 +217,18 @@ impl Watch {
             self.publish(to == head.number);
             self.tell().await?;
         }
+        // An endpoint that does not answer this holds up the keys of new devices, and nothing else.
+        let read = self.read_batches(head.number).await;
         self.publish(true);
-        self.send(Event::CaughtUp).await
+        self.tell_pending().await?;
+        self.send(Event::CaughtUp).await?;
+        read.map_err(WatchError::Chain)
+    }
+
+    /// Reads the next batches of device keys, where they may have changed, as of the last block folded.
+    async fn read_batches(&mut self, head: u64) -> Result<(), ChainError> {
+        let of = (self.setup.contracts.devices, self.setup.committee);
+        self.batches.read(&self.setup.rpc, of, &self.told.genesis, head).await
     }
 
     /// Before folding on: the last block we folded must still be what we folded.
@@ -263,7 +273,7 @@ impl Watch {
         self.setup.metrics.chain_block.set(i64::try_from(block).unwrap_or(i64::MAX));
         // A copy of the fold is made only when it changed: most blocks hold no log of ours.
         let registry = std::mem::take(&mut self.changed).then(|| Arc::new(self.history.registry().clone()));
-        let batches: BTreeMap<u64, u64> = self.batches.iter().map(|(term, batches)| (*term, batches.used)).collect();
+        let batches = self.batches.read_last().clone();
         self.view.send_modify(|view| {
             view.block = block;
             view.batches = batches;
@@ -281,7 +291,6 @@ impl Watch {
             self.told.next_snapshot = epoch.saturating_add(1);
             self.send(Event::Snapshot { epoch, snapshot: Box::new(snapshot) }).await?;
         }
-        self.tell_pending().await?;
         let (committee, posted) = (self.setup.committee, self.history.registry().posted());
         let of = |stream: &u32| posted.range((committee, *stream, 0)..=(committee, *stream, u64::MAX));
         let ours = self.setup.streams.iter().flat_map(of).map(|((_, stream, epoch), _)| (*stream, *epoch));
@@ -343,14 +352,19 @@ impl Watch {
         Ok(())
     }
 
-    /// Devices that wait for their keys: the term activated last certifies them, those before have nothing left to do.
+    /// Devices that wait for their keys, once the batch number as of the same block is known: the term activated last
+    /// certifies them, those before have nothing left to do.
     async fn tell_pending(&mut self) -> Result<(), WatchError> {
+        if !self.pending_due || self.told.genesis.iter().any(|term| self.batches.next(*term).is_none()) {
+            return Ok(());
+        }
+        self.pending_due = false;
         let (committee, chain_id) = (self.setup.committee, self.view.borrow().chain_id);
         let registry = self.history.registry();
         let Some(active) = registry.active_term(committee) else { return Ok(()) };
         let keys = registry.pending_keys(chain_id);
         for term in self.told.genesis.clone() {
-            let batch = self.batches.get(&term).map_or(0, |batches| batches.used);
+            let Some(batch) = self.batches.next(term) else { continue };
             let pending = (batch, if term == active { keys.clone() } else { Vec::new() });
             if self.told.pending.get(&term) != Some(&pending) {
                 self.told.pending.insert(term, pending.clone());
@@ -395,3 +409,6 @@ fn stored(log: &Log) -> StoredLog {
         transaction: Hash::from(log.transaction_hash.unwrap_or_default().0),
     }
 }
+
+#[cfg(test)]
+mod tests;

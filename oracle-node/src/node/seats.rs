@@ -77,9 +77,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// What to tell the core when the sentry changed its mind on what may be said.
-    pub(super) fn floor(&mut self, posted: Option<u64>, next_batch: u64) -> Result<Option<Input>, GuardError> {
-        self.post.sentry.settle(&self.post.term, posted, next_batch, now_ms())?;
+    /// What to tell the core when the sentry changed its mind on what may be said. It goes on listening until the chain's
+    /// next batch of device keys is known.
+    pub(super) fn floor(&mut self, posted: Option<u64>, next_batch: Option<u64>) -> Result<Option<Input>, GuardError> {
+        if let Some(next_batch) = next_batch {
+            self.post.sentry.settle(&self.post.term, posted, next_batch, now_ms())?;
+        }
         let from_epoch = self.post.sentry.from_epoch();
         let news = std::mem::replace(&mut self.floor, from_epoch) != from_epoch;
         Ok(news.then_some(Input::Floor { from_epoch }))
