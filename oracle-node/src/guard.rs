@@ -207,6 +207,7 @@ impl Sentry {
         observe_delay_ms: u64,
         now: u64,
     ) -> Result<Self, GuardError> {
+        store.note_journal(&term.scope)?;
         let kept = store.floor(term.scope.term)?;
         // A listening that was broken off begins again.
         let forgotten = memory != Memory::Whole || kept == Some(Floor::SILENT);

@@ -13,8 +13,12 @@
 //! A restart with an intact journal does not wait, but goes on listening: a doppelganger is noticed there, too.
 //! Leaves out: how a forgotten store is noticed (the node's mark), and silence itself (`Input::Floor`, `Qbft::silence`).
 
+mod journaled;
+
 use alloy_primitives::Address;
 use minicbor::{Decode, Encode};
+
+pub use journaled::{JOURNALED, journaled};
 
 use crate::limits::REFRESH_AHEAD_S;
 use crate::term::Term;

@@ -196,6 +196,40 @@ fn what_was_said_may_be_said_again_even_while_listening() {
 }
 
 #[test]
+fn a_power_cut_between_the_word_and_its_note_is_no_loss() {
+    let home = Home::new();
+    let (scope, now) = (term().scope, START + 2 * EPOCH + 7_000);
+    let observed = statement(1, Phase::Observation, 3);
+    let (vote, lost) = (statement(1, Phase::Commit, 5), statement(1, Phase::Commit, 6));
+    {
+        let store = open(&home.data);
+        let (mark, _) = Mark::open(&home.mark(), &store).expect("read");
+        // As the core writes them: an observation with its body, a vote. Both are durable, then the mark, then they leave.
+        let hash = observed.instance.hash(&scope).expect("a report");
+        let key = [b"obs/".as_slice(), hash.as_slice()].concat();
+        let value = oracle_core::wire::encode(&(&observed, minicbor::bytes::ByteVec::from(vec![7; 9])));
+        store.persist(&Record { key, value }).expect("written");
+        let place = oracle_core::qbft::journal_prefix(&scope, vote.instance).expect("a report");
+        let key = [place.as_slice(), b"v2", &1u32.to_be_bytes()].concat();
+        store.persist(&Record { key, value: oracle_core::wire::encode(&vote) }).expect("written");
+        mark.before_speaking(&store).expect("written");
+        // Here the power goes, before a synced write takes their notes along.
+    }
+    let mut sentry = home.sentry(now);
+    assert!(!sentry.listens(), "the store is whole");
+    assert!(!sentry.hear(&term(), &Message::Vote(vote), now).expect("disk"), "its own word, quoted by others");
+    assert!(!sentry.certified(&term(), 0, 1, true, now).expect("disk"), "a report with its observation");
+    assert!(
+        sentry.hear(&term(), &Message::Vote(lost), now).expect("disk"),
+        "what the journal does not hold is forgotten"
+    );
+    // Another term's journal is no memory of this one's.
+    let other = Scope { term: 2, ..scope };
+    sentry.store.note_journal(&other).expect("disk");
+    assert!(!sentry.store.observed_in(2, 0, 1).expect("disk"));
+}
+
+#[test]
 fn two_processes_with_one_key_the_second_stops() {
     let now = START + 2 * EPOCH + 7_000;
     // The keys were copied to a second machine, whose store is empty; the first one goes on to speak of epoch 2.

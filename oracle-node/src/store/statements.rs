@@ -1,13 +1,16 @@
 //! What this node has said: every signed statement that left it, by instance, phase and view. A second, independent
 //! line behind the core's journal: a statement that contradicts an earlier one does not leave.
+//! A note is not synced. Power lost before the next synced write takes it and leaves the journal's record, which is why
+//! [`Store::note_journal`] takes notes of the journal at every start.
 //! Key: kind ‖ stream ‖ epoch ‖ phase ‖ view, big-endian, then the term unless it is 1;
 //! value: the 32 bytes said.
 
-use oracle_core::typed::{Kind, Phase};
+use oracle_core::guard::{JOURNALED, journaled};
+use oracle_core::typed::{Kind, Phase, Scope};
 use oracle_core::wire::{InstanceId, Message, Statement};
 use rocksdb::WriteBatch;
 
-use super::{STATEMENTS, Store, StoreError};
+use super::{JOURNAL, STATEMENTS, Store, StoreError};
 
 /// What asking before speaking found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,25 @@ impl Store {
                 Ok(Said::Consistent)
             }
         }
+    }
+
+    /// Notes every statement of a term that the journal holds: each may have left, and whoever does not remember it takes
+    /// its own word for a twin's. Safe to repeat, even by who forgot more: the core never says anything else.
+    ///
+    /// # Errors
+    /// A failed disk.
+    pub fn note_journal(&self, scope: &Scope) -> Result<(), StoreError> {
+        for tag in JOURNALED {
+            let mut held = Vec::new();
+            self.scan(JOURNAL, tag, |key, value| {
+                held.extend(journaled(scope, key, value));
+                key.starts_with(tag)
+            })?;
+            for statement in held {
+                self.note_statement_in(scope.term, &statement)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether exactly this statement has left this node.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use oracle_core::effect::{Content, Effect, Input, Record, Transmission};
+use oracle_core::guard::journaled;
 use oracle_core::observation::Bucket;
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
@@ -254,6 +255,13 @@ impl World {
             _ => return,
         };
         let step = oracle_core::wire::encode(&(statement.instance, statement.phase, statement.view));
+        // Whatever leaves is found in the journal after a restart: a note lost with the power is taken from there.
+        let holds =
+            |(key, value): (&Vec<u8>, &Vec<u8>)| journaled(&self.term.scope, key, value) == Some(statement.clone());
+        if !self.audible.contains_key(&(from, step.clone())) && !self.processes[from].disk.iter().any(holds) {
+            self.incidents
+                .push(format!("process {from} said what its journal does not hold: {:?}", statement.instance));
+        }
         if *self.audible.entry((from, step)).or_insert(statement.value()) != statement.value() {
             self.incidents.push(format!("process {from} signed twice: {:?}", statement.instance));
         }
