@@ -6,6 +6,7 @@ mod codec;
 mod dial;
 mod pull;
 mod requests;
+mod serving;
 mod swarm;
 #[cfg(test)]
 mod tests;

@@ -1,25 +1,30 @@
 //! Requests and answers between two peers: pulls of content, and deals of a key ceremony in the term they name.
-//! Leaves out: broadcasts and connections (`swarm`).
+//! Leaves out: broadcasts and connections (`swarm`), whose pull is answered when (`serving`).
+
+use std::collections::BTreeSet;
 
 use libp2p::PeerId;
-use libp2p::request_response::{self, ResponseChannel};
+use libp2p::request_response::{self, InboundRequestId, ResponseChannel};
 use oracle_core::limits::PULL_ITEMS_MAX;
 use oracle_core::observation::blob_hash;
-use oracle_core::wire::{self, Direct, Pulled};
+use oracle_core::wire::{self, Direct, Hash, Pulled};
 
-use super::Event;
 use super::codec::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
-use super::swarm::{Network, index};
+use super::serving::LOOK_BYTES;
+use super::swarm::{Network, Reply, index};
+use super::{Event, Source};
 
 impl Network {
     pub(super) fn direct(&mut self, event: request_response::Event<Vec<u8>, Vec<u8>>) {
         match event {
             request_response::Event::Message {
                 peer,
-                message: request_response::Message::Request { request, channel, .. },
+                message: request_response::Message::Request { request_id, request, channel },
                 ..
             } => match self.place(&peer) {
-                Some(place) if self.admit(place) => self.request(&peer, place, request, channel),
+                Some(place) if self.admit(place, request.len()) => {
+                    self.request(&peer, place, request, (request_id, channel));
+                }
                 _ => self.setup.metrics.gossip_direct_refused.with_label_values(&["over_rate"]).inc(),
             },
             request_response::Event::Message {
@@ -37,25 +42,30 @@ impl Network {
                     self.puller.answered(from, &asked, Vec::new(), |_| false);
                 }
             }
-            _ => {}
+            request_response::Event::ResponseSent { peer, request_id, .. }
+            | request_response::Event::InboundFailure { peer, request_id, .. } => {
+                if let Some(place) = self.place(&peer) {
+                    self.serving.finished(place, &request_id);
+                    self.serve();
+                }
+            }
         }
     }
 
-    fn request(&mut self, peer: &PeerId, from: u32, request: Vec<u8>, channel: ResponseChannel<Vec<u8>>) {
+    fn request(
+        &mut self,
+        peer: &PeerId,
+        from: u32,
+        request: Vec<u8>,
+        (id, channel): (InboundRequestId, ResponseChannel<Vec<u8>>),
+    ) {
         match wire::decode::<Direct>(&request, REQUEST_BYTES_MAX) {
             Ok(Direct::Pull(ids)) if ids.len() <= PULL_ITEMS_MAX => {
-                let (source, replies) = (self.setup.source.clone(), self.replies.0.clone());
-                tokio::task::spawn_blocking(move || {
-                    let mut room = RESPONSE_BYTES_MAX / 2;
-                    let mut items = Vec::new();
-                    for content in ids.iter().filter_map(|id| source.content(id)) {
-                        let Some(left) = room.checked_sub(content.bytes.len().saturating_add(64)) else { break };
-                        room = left;
-                        items.push(Pulled { id: content.id.into(), class: content.class, bytes: content.bytes.into() });
-                    }
-                    // A closed or full channel means that the network ends or is flooded; the asker tries elsewhere.
-                    let _ = replies.try_send((channel, wire::encode(&items)));
-                });
+                if !self.serving.ask(from, id, (channel, ids), self.elapsed_ms()) {
+                    // The asker tries elsewhere.
+                    self.setup.metrics.gossip_direct_refused.with_label_values(&["over_rate"]).inc();
+                }
+                self.serve();
             }
             // Without a term's number it is about the first term joined.
             Ok(Direct::Deal(_) | Direct::Ack(_) | Direct::RefreshDeal(..) | Direct::RefreshAck(..)) => {
@@ -66,6 +76,18 @@ impl Network {
                 tracing::debug!(from, "direct message refused");
                 self.setup.metrics.gossip_direct_refused.with_label_values(&["malformed"]).inc();
             }
+        }
+    }
+
+    /// Answers the pulls whose turn it is, each on a thread that may block.
+    pub(super) fn serve(&mut self) {
+        for (from, (channel, ids)) in self.serving.due(self.elapsed_ms()) {
+            let (source, replies) = (self.setup.source.clone(), self.replies.0.clone());
+            tokio::task::spawn_blocking(move || {
+                let (items, cost) = gathered(&ids, &*source);
+                // A closed channel means that the network ends.
+                let _ = replies.blocking_send(Reply { from, channel, bytes: wire::encode(&items), cost });
+            });
         }
     }
 
@@ -101,5 +123,56 @@ impl Network {
             self.tell(Event::Pulled { from, item, others });
         }
         self.send_pulls();
+    }
+}
+
+/// What is held of the content asked for, as far as one answer has room, and what it costs the asker, in bytes. An id named
+/// twice is one.
+fn gathered(ids: &[Hash], source: &dyn Source) -> (Vec<Pulled>, usize) {
+    let (mut room, mut cost) = (RESPONSE_BYTES_MAX / 2, 0_usize);
+    let (mut items, mut seen) = (Vec::new(), BTreeSet::new());
+    for id in ids.iter().filter(|id| seen.insert(***id)) {
+        let content = source.content(id);
+        cost = cost.saturating_add(content.as_ref().map_or(0, |content| content.bytes.len()).max(LOOK_BYTES));
+        let Some(content) = content else { continue };
+        let Some(left) = room.checked_sub(content.bytes.len().saturating_add(64)) else { break };
+        room = left;
+        items.push(Pulled { id: content.id.into(), class: content.class, bytes: content.bytes.into() });
+    }
+    (items, cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oracle_core::effect::Content;
+
+    /// Holds one blob of a megabyte, and counts how often it is read.
+    #[derive(Default)]
+    struct Big(std::sync::atomic::AtomicUsize);
+
+    impl Source for Big {
+        fn content(&self, id: &[u8; 32]) -> Option<Content> {
+            let held = *id == [1; 32];
+            held.then(|| {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Content { id: *id, class: 0, bytes: vec![0; 1 << 20] }
+            })
+        }
+        fn evidence_id(&self, _: u8, _: &[u8]) -> Option<[u8; 32]> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_id_named_many_times_is_read_and_sent_once_and_paid_for() {
+        let source = Big::default();
+        let ids = vec![Hash::from([1; 32]); PULL_ITEMS_MAX];
+        let (items, cost) = gathered(&ids, &source);
+        assert_eq!((items.len(), cost, source.0.into_inner()), (1, 1 << 20, 1));
+        // To look for what is not there is not free.
+        let invented: Vec<Hash> = (2..=101).map(|n| Hash::from([n; 32])).collect();
+        let (items, cost) = gathered(&invented, &Big::default());
+        assert_eq!((items.len(), cost), (0, 100 * LOOK_BYTES));
     }
 }

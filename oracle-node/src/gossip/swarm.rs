@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libp2p::gossipsub::{self, MessageAcceptance, MessageAuthenticity, MessageId, PublishError};
-use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport, ResponseChannel};
+use libp2p::request_response::{self, InboundRequestId, OutboundRequestId, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, Swarm, SwarmBuilder, allow_block_list, connection_limits, noise, tcp, yamux};
 use oracle_core::limits::MESSAGE_BYTES_MAX;
-use oracle_core::wire::{self, Direct, Message};
+use oracle_core::wire::{self, Direct, Hash, Message};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::codec::{Frames, PROTOCOL};
 use super::dial::Dialler;
 use super::pull::{Puller, hashes};
+use super::serving::Serving;
 use super::{Command, Event, GossipError, Room, Setup};
 use crate::intake::Rates;
 
@@ -24,8 +25,10 @@ use crate::intake::Rates;
 const PULSE: Duration = Duration::from_millis(100);
 /// An answer to a direct message or a pull must come within this; then another holder is asked.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Broadcasts and requests of one member per second, sustained; twice that in a burst.
+/// Broadcasts and requests of one member per second, sustained; twice that in a burst. A large one counts as several.
 const RATE_PER_MEMBER: u32 = 1_000;
+/// Bytes of a broadcast or request that count as one.
+const BYTES_PER_COUNT: usize = 64 << 10;
 /// Connections that may be in their handshake at once; members are dialled as well, so a flood cannot shut them out.
 const PENDING_INCOMING_MAX: u32 = 128;
 /// Room for gossipsub's own fields around a message.
@@ -41,7 +44,14 @@ pub(super) struct Behaviour {
 }
 
 /// An answer to a pull, on its way back to the asking member.
-pub(super) type Reply = (ResponseChannel<Vec<u8>>, Vec<u8>);
+pub(super) struct Reply {
+    /// Its place in the roster.
+    pub(super) from: u32,
+    pub(super) channel: ResponseChannel<Vec<u8>>,
+    pub(super) bytes: Vec<u8>,
+    /// What it is charged.
+    pub(super) cost: usize,
+}
 
 /// The network of the terms that this node is in or listens to.
 pub(super) struct Network {
@@ -56,6 +66,7 @@ pub(super) struct Network {
     pub(super) puller: Puller,
     pub(super) pulls: BTreeMap<OutboundRequestId, (u32, Vec<[u8; 32]>)>,
     rates: Rates<u32>,
+    pub(super) serving: Serving<InboundRequestId, (ResponseChannel<Vec<u8>>, Vec<Hash>)>,
     pub(super) replies: (mpsc::Sender<Reply>, mpsc::Receiver<Reply>),
 }
 
@@ -88,6 +99,7 @@ impl Network {
             puller: Puller::default(),
             pulls: BTreeMap::new(),
             rates: Rates::new(RATE_PER_MEMBER, 2 * RATE_PER_MEMBER),
+            serving: Serving::new(),
             replies: mpsc::channel(256),
         };
         network.join(first).map_err(GossipError::Settings)?;
@@ -137,9 +149,10 @@ impl Network {
                     None => return,
                 },
                 event = futures::StreamExt::select_next_some(&mut self.swarm) => self.swarm_event(event),
-                Some((channel, bytes)) = self.replies.1.recv() => {
+                Some(reply) = self.replies.1.recv() => {
+                    self.serving.charge(reply.from, reply.cost);
                     // The asker may have given up; then there is nobody to tell.
-                    let _ = self.swarm.behaviour_mut().direct.send_response(channel, bytes);
+                    let _ = self.swarm.behaviour_mut().direct.send_response(reply.channel, reply.bytes);
                 }
                 _ = pulse.tick() => self.pulse(),
             }
@@ -213,6 +226,7 @@ impl Network {
             }
         }
         self.send_pulls();
+        self.serve();
     }
 
     pub(super) fn send_pulls(&mut self) {
@@ -276,7 +290,7 @@ impl Network {
             room.zip(message.source).and_then(|(room, author)| Some((room.term, index(room, &author)?, author)));
         let author = author.and_then(|(term, from, peer)| Some((term, from, self.place(&peer)?)));
         let (acceptance, outcome) = match author {
-            Some((_, _, place)) if !self.admit(place) => (MessageAcceptance::Ignore, "over_rate"),
+            Some((_, _, place)) if !self.admit(place, message.data.len()) => (MessageAcceptance::Ignore, "over_rate"),
             Some((term, from, _)) if Message::decode(&message.data).is_ok() => {
                 self.tell(Event::Message { term, from, bytes: message.data });
                 (MessageAcceptance::Accept, "accepted")
@@ -293,9 +307,15 @@ impl Network {
         }
     }
 
-    pub(super) fn admit(&mut self, from: u32) -> bool {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.rates.admit(from, now)
+    /// Whether a message of this length is within its sender's rate.
+    pub(super) fn admit(&mut self, from: u32, bytes: usize) -> bool {
+        let now = self.elapsed_ms();
+        (0..=bytes / BYTES_PER_COUNT).all(|_| self.rates.admit(from, now))
+    }
+
+    /// Milliseconds since the network was started.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A peer's place in the roster.
