@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use attest::{Class, EvidenceId};
+use sha2::{Digest as _, Sha256};
 
 use crate::class;
 use crate::limits;
 use crate::observation::{Bucket, Fork, MARK_IN_TIME, MARK_LATE, Mark};
 use crate::policy::Policy;
-use crate::registry::{LeaseRecord, Snapshot};
+use crate::registry::{DeviceRecord, LeaseRecord, Snapshot};
 use crate::term::{Term, UnixMillis};
 use crate::wire::Hash;
 
@@ -18,6 +19,9 @@ use crate::wire::Hash;
 pub const DEVICES_MAX: usize = 20_000;
 /// Runs of sequence numbers in one bucket: with the largest marks and forks they stay below the same bound.
 pub const RUNS_PER_DEVICE_MAX: usize = 16_384;
+
+/// Tag of the draw of witnesses (docs/protocol.md §9).
+const WITNESS_DRAW: &[u8] = b"plumbline/witness-draw/v1";
 
 /// An entry of a body, a slot's lateness and the rest of a body, encoded, at most.
 const ENTRY_BYTES: usize = 44;
@@ -32,21 +36,45 @@ const _: () = assert!(
 const _: () = assert!(limits::LEASES_PER_STREAM_MAX <= DEVICES_MAX);
 
 /// The devices that an observation of this stream is about, with their class of work: those whose lease here is judged
-/// (by lease), then the other active coverage devices (by token), which may witness; at most [`DEVICES_MAX`]. F reads no
-/// buckets of others, so that nobody who merely registers devices can make observations grow.
+/// (by lease), then the other active coverage devices, which may witness; at most [`DEVICES_MAX`]. F reads no buckets of
+/// others, so that nobody who merely registers devices can make observations grow.
+///
+/// Where not all witnesses have room, those with a lease that has not ended (anywhere) come first, and among equals the
+/// lowest SHA-256 of tag, snapshot block hash and token: whoever registers devices by the thousand gets no more than his
+/// share of the places, and other ones in every epoch.
 #[must_use]
 pub fn observed_devices(snapshot: &Snapshot, term: &Term, stream: u32) -> BTreeMap<u64, u8> {
     let ours = |lease: &&LeaseRecord| lease.stream == stream && is_judged(lease, snapshot, term);
     let leased = snapshot.leases.values().filter(ours).map(|lease| (lease.device, lease.class));
-    let witnesses = snapshot.devices.iter().filter(|(_, record)| record.active && record.class == class::COVERAGE);
     let mut observed = BTreeMap::new();
-    for (device, class) in leased.chain(witnesses.map(|(device, record)| (*device, record.class))) {
+    for (device, class) in leased {
         if observed.len() >= DEVICES_MAX {
             break;
         }
         observed.insert(device, class);
     }
+    let may_witness = |record: &DeviceRecord| record.active && record.class == class::COVERAGE;
+    let others =
+        snapshot.devices.iter().filter(|(device, record)| may_witness(record) && !observed.contains_key(device));
+    let mut others: Vec<u64> = others.map(|(device, _)| *device).collect();
+    let room = DEVICES_MAX.saturating_sub(observed.len());
+    if others.len() > room {
+        draw(snapshot, &mut others, room);
+    }
+    observed.extend(others.into_iter().map(|device| (device, class::COVERAGE)));
     observed
+}
+
+/// Keeps so many devices: first those with a lease that has not ended, then by the draw of this snapshot.
+fn draw(snapshot: &Snapshot, devices: &mut Vec<u64>, room: usize) {
+    let open = snapshot.leases.values().filter(|lease| lease.end > snapshot.block.timestamp);
+    let leased: BTreeSet<u64> = open.map(|lease| lease.device).collect();
+    devices.sort_by_cached_key(|device| {
+        let hash = Sha256::new().chain_update(WITNESS_DRAW).chain_update(snapshot.block.hash);
+        let place: [u8; 32] = hash.chain_update(device.to_be_bytes()).finalize().into();
+        (!leased.contains(device), place)
+    });
+    devices.truncate(room);
 }
 
 /// All buckets of one author together in one epoch of a stream, encoded bytes; [`buckets`] stays within it, and F refuses an
@@ -400,5 +428,41 @@ mod tests {
         let (many, devices) = (sum(64, 600, 50), 64 * 650 + 2 * 50);
         assert!(many <= one.max(devices * limits::DEVICE_BYTES_MIN) + one / 64, "{many} bytes of {devices} devices");
         assert!(many < 3 * one, "{many}: without the shared bound it would be 64 times {one}");
+    }
+
+    #[test]
+    fn whoever_registers_witnesses_by_the_thousand_keeps_nobody_elses_out() {
+        // The squatter's 20,000 have the lowest tokens of those without a lease here; the honest came later.
+        let (mut snapshot, term, _) = crowded(2, 1_000, DEVICES_MAX as u64);
+        let squatting: BTreeSet<u64> = snapshot.devices.range(1 << 40..).map(|(device, _)| *device).collect();
+        let witness = snapshot.devices[&(1 << 40)].clone();
+        let elsewhere: Vec<u64> = (0..500).map(|n| 1 << 41 | n).collect();
+        let unleased: Vec<u64> = (0..1_000).map(|n| 1 << 42 | n).collect();
+        let lease = snapshot.leases[&0].clone();
+        for device in elsewhere.iter().chain(&unleased) {
+            snapshot.devices.insert(*device, witness.clone());
+        }
+        for device in &elsewhere {
+            let here = LeaseRecord { device: *device, class: class::COVERAGE, committee: 9, ..lease.clone() };
+            snapshot.leases.insert(*device, here);
+        }
+        // Leases that ended, and that nobody closes, are no stake.
+        for device in squatting.iter().take(5_000) {
+            snapshot.leases.insert(*device, LeaseRecord { device: *device, committee: 9, end: 0, ..lease.clone() });
+        }
+        let mut seen = BTreeSet::new();
+        for number in 1..=12 {
+            snapshot.block.hash = alloy_primitives::B256::repeat_byte(number);
+            let observed = observed_devices(&snapshot, &term, 0);
+            assert_eq!(observed.len(), DEVICES_MAX);
+            assert!((0..1_000).all(|device| observed.get(&device) == Some(&1)), "its own leases come first");
+            assert!(elsewhere.iter().all(|device| observed.get(device) == Some(&class::COVERAGE)), "then other leases");
+            let drawn = unleased.iter().filter(|device| observed.contains_key(device));
+            seen.extend(drawn.copied());
+            // 18,500 places for 21,000 without a lease.
+            let part = unleased.iter().filter(|device| observed.contains_key(device)).count();
+            assert!((800..960).contains(&part), "{part} of 1,000 in draw {number}");
+        }
+        assert_eq!(seen.len(), unleased.len(), "everybody's turn comes");
     }
 }
