@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use oracle_core::effect::{Content, Effect, Input, Record};
-use oracle_core::handover::{Checkpoint, Plan, Start};
+use oracle_core::handover::{Checkpoint, PIECES_MAX, Plan, Start};
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
 use oracle_core::typed::{Header, Kind, Phase};
@@ -252,6 +252,9 @@ impl World {
                 self.fetch(from, term, &ids, &holders);
             }
             Effect::FetchOf { term: of, holder, ids } => {
+                if ids.len() > PIECES_MAX {
+                    self.incidents.push(format!("process {from} asks for {} pieces of one state", ids.len()));
+                }
                 let holder = self.list(of)[holder as usize];
                 self.fetch(from, term, &ids, &[holder]);
             }
@@ -381,6 +384,9 @@ impl World {
         self.processes[0].shelf.serve(pieces);
         let mut lies: Vec<Checkpoint> =
             (0..20).map(|n| Checkpoint { pieces: vec![[n; 32].into()], ..lie.clone() }).collect();
+        let many = (0..1_000_u32).map(|n| [[0xee; 28].as_slice(), &n.to_be_bytes()].concat().try_into());
+        let many = many.map(|id: Result<[u8; 32], _>| id.expect("32 bytes").into()).collect();
+        lies.push(Checkpoint { pieces: many, ..lie.clone() });
         lies.push(lie);
         lies.into_iter().map(|lie| Message::Checkpoint(lie).encode()).collect()
     }
