@@ -86,6 +86,7 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     duties.keep_trying("the API", http::listen(config.http.listen, Arc::clone(&board)).await?);
 
     let (chain_sender, mut chain_events) = mpsc::channel(1_024);
+    let (again, asked_again) = mpsc::channel(1);
     let rpc = Rpc::new(&config.chain.rpc, &keys.member_secret)?;
     let watching = WatchSetup {
         rpc: rpc.clone(),
@@ -99,6 +100,7 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
         poll: config.chain.poll,
         started_ms: now_ms(),
         events: chain_sender,
+        again: asked_again,
         metrics: metrics.clone(),
     };
     let block_ahead = Arc::new(AtomicU64::new(0));
@@ -123,7 +125,8 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     tracing::info!(committee = config.committee, term = config.term, "waiting for the term to be configured");
     let (term, before) = own_term(&mut chain_events, config.term).await;
     let mark = (Arc::new(mark), memory);
-    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller };
+    let parts =
+        Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, again, teller };
     Node::assemble(parts, duties, term, before)?.run(chain_events).await
 }
 
@@ -163,6 +166,7 @@ struct Parts {
     board: Arc<Board>,
     view: watch::Receiver<View>,
     owed: mpsc::Sender<chain::Owed>,
+    again: mpsc::Sender<u64>,
     teller: Teller,
 }
 
@@ -181,8 +185,21 @@ struct Node {
 
 impl Node {
     fn assemble(parts: Parts, duties: Duties, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
-        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, teller } =
-            parts;
+        let Parts {
+            config,
+            keys,
+            policy,
+            document,
+            store,
+            mark,
+            block_ahead,
+            metrics,
+            board,
+            view,
+            owed,
+            again,
+            teller,
+        } = parts;
         let me = seats::admitted(&config, &document, &term, keys.member.address())?;
         let log = ReceiptLog::new(&keys.receipt, store.receipt_head()?);
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), term.scope.network(), log));
@@ -237,6 +254,7 @@ impl Node {
             gossip,
             publisher: None,
             owed,
+            again,
             inputs: input_sender,
             wanted,
             keep_epochs,
@@ -293,7 +311,12 @@ impl Node {
                 }
                 self.hands.observe(&seat.post.term, observing);
                 timer.observe_duration();
-                let posted = seat.oracle.status(now_ms()).posted_anywhere();
+                let status = seat.oracle.status(now_ms());
+                let posted = status.posted_anywhere();
+                // Asked again at every step until it is there; one question waits at a time.
+                if let Some(from) = status.lacking() {
+                    let _ = self.hands.again.try_send(from);
+                }
                 let batch = self.hands.view.borrow().batches.get(&term).copied();
                 next = seat.floor(posted, batch)?;
             }

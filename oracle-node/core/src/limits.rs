@@ -24,6 +24,8 @@ pub const DEVICE_BYTES_MIN: usize = AUTHOR_BYTES_MAX / LEASES_PER_STREAM_MAX;
 pub const VIEWS_AHEAD_MAX: u32 = 16;
 /// Epochs around the current one whose messages are kept.
 pub const EPOCHS_AHEAD_MAX: u64 = 2;
+/// Snapshots that a stream keeps ahead of the epoch that is decided next; it asks for later ones when it gets there.
+pub const SNAPSHOTS_AHEAD_MAX: u64 = 256;
 /// Beacon slots ahead of the local clock for which partials are kept.
 pub const SLOTS_AHEAD_MAX: u64 = 4;
 /// Chain commitments of one device kept in the state.

@@ -1,6 +1,8 @@
 //! Finalized blocks, folded in order: from the store's own log at first, then from the endpoint, for ever.
 //! Durable before folded: a block's log is on disk before anything that follows from it is told.
 
+mod again;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +57,8 @@ pub struct WatchSetup {
     pub started_ms: u64,
     /// Where events go.
     pub events: mpsc::Sender<Event>,
+    /// Epochs from which on the node needs the snapshots again.
+    pub again: mpsc::Receiver<u64>,
     /// The node's metrics.
     pub metrics: Metrics,
 }
@@ -192,6 +196,11 @@ impl Watch {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error),
+            }
+            if let Ok(from) = self.setup.again.try_recv() {
+                self.tell_again(from).await?;
+                // Asked meanwhile, by who had not got them yet.
+                while self.setup.again.try_recv().is_ok() {}
             }
             tokio::time::sleep(pause).await;
             if self.setup.events.is_closed() {

@@ -66,6 +66,8 @@ pub(super) struct Hands {
     pub(super) gossip: mpsc::Sender<Command>,
     pub(super) publisher: MaybePublisher,
     pub(super) owed: mpsc::Sender<Owed>,
+    /// Asks the chain's watcher for snapshots again, from an epoch on.
+    pub(super) again: mpsc::Sender<u64>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) wanted: Wanted,
     /// Epochs whose evidence is kept in full; `None` = all.

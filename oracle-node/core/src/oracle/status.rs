@@ -56,6 +56,8 @@ pub struct StreamStatus {
     pub behind: bool,
     /// Whether the state to begin from is still fetched.
     pub inheriting: bool,
+    /// The epoch that is decided next, where its snapshot was told while it was too far ahead: it must be told again.
+    pub lacking: Option<u64>,
 }
 
 impl Status {
@@ -72,6 +74,12 @@ impl Status {
     #[must_use]
     pub fn posted_anywhere(&self) -> Option<u64> {
         self.streams.values().filter_map(|stream| stream.last_posted).max()
+    }
+
+    /// The first epoch whose snapshot must be told again, with those after it.
+    #[must_use]
+    pub fn lacking(&self) -> Option<u64> {
+        self.streams.values().filter_map(|stream| stream.lacking).min()
     }
 
     /// Whether a stream still waits for the state that it begins from.

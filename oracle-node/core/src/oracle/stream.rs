@@ -15,14 +15,12 @@ use super::succession::Succession;
 use crate::effect::{Content, Effect, Journal};
 use crate::handover::Start;
 use crate::keyring::Keyring;
-use crate::limits::EPOCHS_AHEAD_MAX;
+use crate::limits::{EPOCHS_AHEAD_MAX, SNAPSHOTS_AHEAD_MAX};
 use crate::qbft::Qbft;
 use crate::registry::Snapshot;
 use crate::state::State;
 use crate::wire::{InstanceId, Message};
 
-/// Snapshots kept ahead of the epoch that is decided next.
-const SNAPSHOTS_MAX: u64 = 256;
 /// Longest pause between two questions of a member that is behind, ms.
 const ASK_MAX_MS: u64 = 30_000;
 /// Epochs restored from the journal, and kept for members that are behind (the size of the contract's ring of roots).
@@ -38,6 +36,8 @@ pub(super) struct Stream {
     /// Σ before each epoch that is still of interest; the last is that of the epoch decided next.
     pub(super) states: BTreeMap<u64, State>,
     pub(super) snapshots: BTreeMap<u64, Arc<Snapshot>>,
+    /// First epoch whose snapshot has not been told yet: they are told in order.
+    told_until: u64,
     pub(super) rounds: BTreeMap<u64, Round>,
     pub(super) succession: Succession,
     pub(super) past: BTreeMap<u64, Past>,
@@ -68,6 +68,7 @@ impl Stream {
             desk,
             states,
             snapshots: BTreeMap::new(),
+            told_until: 0,
             rounds: BTreeMap::new(),
             succession: Succession::new(start.as_ref()),
             past: BTreeMap::new(),
@@ -181,9 +182,17 @@ impl Stream {
 
     pub(super) fn add_snapshot(&mut self, epoch: u64, snapshot: Arc<Snapshot>) {
         let next = self.next_epoch();
-        if epoch.saturating_add(UNSEALED_MAX) >= next && epoch <= next.saturating_add(SNAPSHOTS_MAX) {
+        self.told_until = self.told_until.max(epoch.saturating_add(1));
+        if epoch.saturating_add(UNSEALED_MAX) >= next && epoch <= next.saturating_add(SNAPSHOTS_AHEAD_MAX) {
             self.snapshots.insert(epoch, snapshot);
         }
+    }
+
+    /// The epoch decided next, if its snapshot was told and could not be kept: the stream stood still for long.
+    fn lacking(&self) -> Option<u64> {
+        let next = self.next_epoch();
+        let told = next < self.told_until && next < self.succession.until();
+        (told && !self.snapshots.contains_key(&next)).then_some(next)
     }
 
     /// From which epoch on this member may sign anything new.
@@ -363,6 +372,7 @@ impl Stream {
             void_slots: self.void_slots.clone(),
             behind: self.behind(),
             inheriting: self.succession.inherit.is_some(),
+            lacking: self.lacking(),
         }
     }
 
@@ -384,3 +394,6 @@ impl Stream {
         rounds.chain(ask).chain(self.succession_wakeup()).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

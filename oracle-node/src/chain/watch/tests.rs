@@ -9,6 +9,8 @@ use alloy::sol_types::SolEvent;
 use attest::{Signer as _, SoftEd25519};
 use oracle_core::registry::events::{DeviceKeyActivated, DeviceRegistered, TermActivated, TermConfigured};
 
+use oracle_core::limits::SNAPSHOTS_AHEAD_MAX;
+
 use super::*;
 use crate::keys::Secret;
 use crate::testing::{Dir, store};
@@ -86,6 +88,11 @@ fn registered(token: u8) -> DeviceRegistered {
     }
 }
 
+/// The same device key under another token: the fold does not mind.
+fn registered_as(token: u64) -> DeviceRegistered {
+    DeviceRegistered { tokenId: U256::from(token), ..registered(1) }
+}
+
 /// Block 1: an active term and two devices that wait. Block 2: somebody posts the committee's batch of the first himself,
 /// in one transaction with a registration of his own.
 fn blocks() -> [StoredBlock; 2] {
@@ -132,16 +139,11 @@ fn pending(events: &mut mpsc::Receiver<Event>) -> Vec<(u64, Vec<u64>)> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_batch_that_somebody_posts_beside_something_else_is_not_proposed_again() {
-    let dir = Dir::new("watch-batches");
-    let store = Arc::new(store(&dir));
-    let log: Vec<_> = (1..).zip(&blocks()).map(|(number, block)| (number, block.encode())).collect();
-    store.append_chain(&log).expect("disk");
-    let next_batch = Arc::new(AtomicU64::new(SILENT));
-    let (events, mut told) = mpsc::channel(64);
+/// A watcher that has folded what the store holds.
+async fn watching(store: Arc<Store>, rpc: String) -> (Watch, watch::Receiver<View>, mpsc::Receiver<Event>) {
+    let (events, told) = mpsc::channel(1_024);
     let setup = WatchSetup {
-        rpc: Rpc::new(&endpoint(&next_batch), &Secret::new([7; 32])).expect("endpoint"),
+        rpc: Rpc::new(&rpc, &Secret::new([7; 32])).expect("endpoint"),
         store,
         contracts: contracts(),
         start_block: 1,
@@ -150,10 +152,23 @@ async fn a_batch_that_somebody_posts_beside_something_else_is_not_proposed_again
         streams: BTreeSet::from([0]),
         snapshot_lag_ms: 0,
         poll: Duration::from_millis(10),
+        started_ms: u64::MAX,
         events,
+        again: mpsc::channel(1).1,
         metrics: Metrics::new().expect("metrics"),
     };
-    let (mut watch, view) = Watch::open(setup).await.expect("stored log");
+    let (watch, view) = Watch::open(setup).await.expect("stored log");
+    (watch, view, told)
+}
+
+#[tokio::test]
+async fn a_batch_that_somebody_posts_beside_something_else_is_not_proposed_again() {
+    let dir = Dir::new("watch-batches");
+    let store = Arc::new(store(&dir));
+    let log: Vec<_> = (1..).zip(&blocks()).map(|(number, block)| (number, block.encode())).collect();
+    store.append_chain(&log).expect("disk");
+    let next_batch = Arc::new(AtomicU64::new(SILENT));
+    let (mut watch, view, mut told) = watching(store, endpoint(&next_batch)).await;
     watch.tell().await.expect("told");
     // The endpoint is silent: the number is not guessed. Nothing else waits for it.
     assert!(watch.read_batches(2).await.is_err());
@@ -171,4 +186,39 @@ async fn a_batch_that_somebody_posts_beside_something_else_is_not_proposed_again
     watch.read_batches(2).await.expect("nothing to ask");
     watch.tell_pending().await.expect("told");
     assert!(pending(&mut told).is_empty());
+}
+
+#[tokio::test]
+async fn snapshots_that_a_stream_had_no_room_for_are_told_again() {
+    let dir = Dir::new("watch-again");
+    let store = Arc::new(store(&dir));
+    // A block every seven seconds, epochs of ten from second 1,000 on, and a device more every fifth block.
+    let mut blocks = blocks().to_vec();
+    for number in 3_u64..700 {
+        let transaction = u8::try_from(number % 251).expect("small");
+        let device = stored(contracts().devices, &registered_as(number), transaction);
+        let logs = if number % 5 == 0 { vec![device] } else { Vec::new() };
+        blocks.push(StoredBlock { hash: Hash::from([transaction; 32]), timestamp: 1_000 + 7 * number, logs });
+    }
+    let log: Vec<_> = (1..).zip(&blocks).map(|(number, block)| (number, block.encode())).collect();
+    store.append_chain(&log).expect("disk");
+    let (mut watch, _view, mut told) = watching(store, endpoint(&Arc::new(AtomicU64::new(0)))).await;
+    watch.tell().await.expect("told");
+    let mut snapshots = || {
+        std::iter::from_fn(|| told.try_recv().ok())
+            .filter_map(|event| match event {
+                Event::Snapshot { epoch, snapshot } => Some((epoch, snapshot)),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let first = snapshots();
+    assert!(first.len() > 480 && first.last().expect("some").1.devices.len() > 130, "{}", first.len());
+    for (from, count) in [(100, SNAPSHOTS_AHEAD_MAX as usize), (first.len() as u64 - 3, 3), (first.len() as u64, 0)] {
+        watch.tell_again(from).await.expect("told");
+        let at = usize::try_from(from).expect("small");
+        assert_eq!(snapshots(), first[at..at + count], "the same ones, from epoch {from} on");
+    }
+    watch.tell().await.expect("told");
+    assert_eq!(snapshots(), [], "what follows is told as before");
 }
