@@ -3,6 +3,7 @@
 //! late one could acknowledge another, unstored message. Leaves out: judging and storing (`intake`), the payloads of what
 //! is published (`downlink`).
 
+mod acks;
 mod batch;
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,13 @@ use rumqttc::{
 };
 use tokio::sync::mpsc;
 
+use self::acks::{Ack, Due, Owed};
 use crate::config::Broker;
 use crate::duties::Duties;
 use crate::intake::{Intake, Rates, Raw, Told};
 use crate::metrics::Metrics;
 
-/// Requests (acknowledgements, publications) waiting for one connection.
+/// Requests (publications) waiting for one connection.
 const REQUESTS_MAX: usize = 8_192;
 /// Messages waiting for the batch worker, over all brokers.
 const DELIVERIES_MAX: usize = 2_048;
@@ -78,14 +80,6 @@ struct Delivery {
     ack: Ack,
 }
 
-/// The right to acknowledge one message on the connection that brought it.
-#[derive(Debug)]
-struct Ack {
-    link: Arc<Link>,
-    connection: u64,
-    publish: Publish,
-}
-
 /// One broker's connection, as everyone but its own task sees it.
 #[derive(Debug)]
 struct Link {
@@ -93,21 +87,7 @@ struct Link {
     /// Bumped whenever a connection begins or ends.
     connection: AtomicU64,
     connected: AtomicBool,
-    stale: prometheus::IntCounter,
-}
-
-impl Ack {
-    /// Acknowledges, unless the connection that brought the message is gone.
-    fn send(self) {
-        if self.link.connection.load(Ordering::Acquire) != self.connection {
-            self.link.stale.inc();
-            return;
-        }
-        // A full queue loses the acknowledgement: the broker delivers the message again.
-        if self.link.client.try_ack(&self.publish).is_err() {
-            tracing::warn!("an acknowledgement found its queue full; the message will come again");
-        }
-    }
+    acks: mpsc::Sender<Vec<Due>>,
 }
 
 /// Publishes to every connected broker.
@@ -175,12 +155,15 @@ pub fn start(setup: Setup, duties: &Duties) -> Publisher {
         if let Some(tls) = tls {
             options.set_transport(tls.transport());
         }
-        let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
-        let stale = setup.metrics.mqtt_stale_acks.clone();
-        let link = Arc::new(Link { client, connection: AtomicU64::new(0), connected: AtomicBool::new(false), stale });
+        let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
+        // What is written is written at once and in bulk: there is nothing to wait for.
+        events.network_options.set_tcp_nodelay(true);
+        let (acks, owed) = acks::queue();
+        let link = Arc::new(Link { client, connection: AtomicU64::new(0), connected: AtomicBool::new(false), acks });
         links.push(Arc::clone(&link));
         let connection = Connection {
             link,
+            owed,
             broker: format!("{}:{}", broker.host, broker.port),
             rates: Rates::new(setup.messages_per_second, setup.burst),
             intake: Arc::clone(&setup.intake),
@@ -199,6 +182,7 @@ pub fn start(setup: Setup, duties: &Duties) -> Publisher {
 /// The task of one broker.
 struct Connection {
     link: Arc<Link>,
+    owed: Owed,
     broker: String,
     rates: Rates<[u8; 8]>,
     intake: Arc<Intake>,
@@ -212,7 +196,7 @@ impl Connection {
     async fn run(mut self, mut events: EventLoop) {
         let (mut pause, mut complained, mut clearing) = (Duration::from_millis(100), false, false);
         while !self.deliveries.is_closed() {
-            match events.poll().await {
+            match self.next(&mut events).await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) if std::mem::take(&mut clearing) => {
                     // The broker has forgotten the session; the next connection makes a lasting one again.
                     events.clean();
@@ -225,6 +209,8 @@ impl Connection {
                 Ok(Event::Incoming(Packet::Publish(publish))) => self.received(publish).await,
                 Ok(_) => {}
                 Err(error) => {
+                    // Read, but not acknowledged on this connection: it will be delivered again.
+                    events.state.events.clear();
                     let was_connected = self.link.connected.swap(false, Ordering::AcqRel);
                     if was_connected {
                         self.link.connection.fetch_add(1, Ordering::AcqRel);
@@ -247,6 +233,23 @@ impl Connection {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
+            }
+        }
+    }
+
+    /// The next event, after whatever acknowledgements are due.
+    async fn next(&mut self, events: &mut EventLoop) -> Result<Event, ConnectionError> {
+        loop {
+            // Only what waits for the network is given up in `poll`, and a connection that is being made never is.
+            let dues = tokio::select! {
+                biased;
+                Some(dues) = self.owed.recv(), if events.network.is_some() => dues,
+                event = events.poll() => return event,
+            };
+            let connection = self.link.connection.load(Ordering::Acquire);
+            if let Err(error) = acks::write(events, dues, connection, &self.metrics.mqtt_stale_acks).await {
+                events.clean();
+                return Err(error);
             }
         }
     }
@@ -290,7 +293,7 @@ impl Connection {
             Some((class, kid)) => Ok(Raw { class, kid, bytes: publish.payload.to_vec(), arrival_ms: now }),
         };
         let connection = self.link.connection.load(Ordering::Acquire);
-        let ack = Ack { link: Arc::clone(&self.link), connection, publish };
+        let ack = Ack { link: Arc::clone(&self.link), due: Due { connection, packet: publish.pkid } };
         let raw = judged.map_err(|reason| self.intake.refuse(reason)).ok();
         // The worker never waits for this task, so waiting for the worker cannot deadlock.
         let _ = self.deliveries.send(Delivery { raw, ack }).await;

@@ -1,5 +1,6 @@
 //! Against the embedded broker: stored before acknowledged, garbage counted, retained publications arrive.
 
+mod by_hand;
 mod mosquitto;
 
 use std::net::SocketAddr;
@@ -208,20 +209,6 @@ async fn a_backlog_after_an_outage_is_stored_whole_and_what_is_over_is_counted()
     assert!(metrics.evidence_over_rate.get() > u64::from(OVER / 2));
     let refused = metrics.evidence_refused.with_label_values(&["TOO_MANY"]).get();
     assert_eq!(refused, metrics.evidence_over_rate.get());
-}
-
-#[test]
-fn an_acknowledgement_of_an_ended_connection_is_dropped() {
-    let metrics = Metrics::new().expect("metrics");
-    let (client, _events) = AsyncClient::new(MqttOptions::new("node", "127.0.0.1", 1), 1);
-    let stale = metrics.mqtt_stale_acks.clone();
-    let link = Arc::new(Link { client, connection: AtomicU64::new(3), connected: AtomicBool::new(true), stale });
-    let ack =
-        |connection| Ack { link: Arc::clone(&link), connection, publish: Publish::new("t", QoS::AtLeastOnce, "x") };
-    ack(2).send();
-    assert_eq!(metrics.mqtt_stale_acks.get(), 1);
-    ack(3).send();
-    assert_eq!(metrics.mqtt_stale_acks.get(), 1);
 }
 
 /// A whole member on one broker: stores, and publishes receipts as the node does; `lost` of the first ones never leave.
