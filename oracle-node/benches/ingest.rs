@@ -1,6 +1,10 @@
 //! What a message costs from the broker to the disk (DESIGN.md §13): CPU of ingest beside bare verification of the same
-//! messages, the rate of ingest alone, and MQTT → durable with broker and load generator on the same machine: three
-//! processes on loopback, a bounded number of messages. Run it by `make bench`. Leaves out: gossip and agreement.
+//! messages, the rate of ingest alone, and MQTT → durable with broker (mosquitto, where it is installed) and load generator
+//! on the same machine: three processes on loopback, a bounded number of messages. Run it by `make bench`. Leaves out:
+//! gossip and agreement.
+
+#[path = "ingest/load.rs"]
+mod load;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -20,7 +24,6 @@ use oracle_node::metrics::Metrics;
 use oracle_node::mqtt;
 use oracle_node::receipts::ReceiptLog;
 use oracle_node::store::{Seal, Store};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::sync::mpsc;
 
 const NETWORK: attest::Network = [1; 8];
@@ -29,8 +32,6 @@ const DEVICES: u64 = 64;
 const MESSAGES: u64 = 65_536;
 /// Messages of one run over MQTT.
 const OVER_MQTT: u64 = 150_000;
-/// Connections of the load generator.
-const CONNECTIONS: u64 = 4;
 /// Messages per batch equation and per durable write of ingest alone.
 const BATCH: usize = 256;
 /// The bars of DESIGN.md §13.
@@ -45,7 +46,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["broker", port] => broker(port.parse().expect("a port")),
-        ["load", port, per_second] => load(port.parse().expect("a port"), per_second.parse().expect("a rate")),
+        ["load", port, per_second] => load::load(port.parse().expect("a port"), per_second.parse().expect("a rate")),
         ["alone", ..] => alone(),
         _ => {
             alone();
@@ -178,7 +179,11 @@ struct Run {
 /// Broker and load generator as processes of their own, the node's ingest in this one. `per_second` 0 = as fast as it goes.
 fn over_mqtt(per_second: u64) -> Run {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-    let _broker = Process::start(&["broker", &port.to_string()]);
+    let dir = Dir::new("broker");
+    let _broker = match mosquitto(&dir, port) {
+        Some(broker) => broker,
+        None => Process::start(&["broker", &port.to_string()]),
+    };
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -226,7 +231,23 @@ async fn take_load(port: u16, per_second: u64) -> Run {
     Run { rate: OVER_MQTT as f64 * 1_000.0 / (last - begin).max(1) as f64, p99_ms: p99 as f64 }
 }
 
-/// The broker's process: bounded memory, nothing on disk.
+/// Mosquitto with the limits that `oracle-node broker` writes for production; `None` where it is not installed.
+fn mosquitto(dir: &Dir, port: u16) -> Option<Process> {
+    let file = dir.0.join("mosquitto.conf");
+    let lines = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 1000\nmax_queued_messages 1000000\n\
+         max_queued_bytes 536870912\nset_tcp_nodelay true\nsys_interval 0\nlog_type error\n"
+    );
+    std::fs::write(&file, lines).expect("a file");
+    // Debian keeps it where a user's PATH does not look.
+    ["mosquitto", "/usr/sbin/mosquitto"]
+        .into_iter()
+        .find_map(|program| Process::spawn(Command::new(program).arg("-c").arg(&file)).ok())
+}
+
+/// The embedded broker's process, where there is no mosquitto: bounded memory, nothing on disk, at most 100 messages in
+/// flight, and small packets held back until the receiver's kernel acknowledges (it leaves Nagle's algorithm on), which
+/// is what its figures are about.
 fn broker(port: u16) {
     let listen: SocketAddr = ([127, 0, 0, 1], port).into();
     let connections = rumqttd::ConnectionSettings {
@@ -253,68 +274,17 @@ fn broker(port: u16) {
     rumqttd::Broker::new(config).start().expect("a broker");
 }
 
-/// The load generator's process: signs first, says so, waits for the time to begin, publishes, waits for every PUBACK.
-fn load(port: u16, per_second: u64) {
-    let ready = messages(OVER_MQTT);
-    println!("ready");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).expect("when to begin");
-    let begin: u64 = line.trim().parse().expect("unix ms");
-    let mut shares: Vec<Vec<(u64, Raw)>> = (0..CONNECTIONS).map(|_| Vec::new()).collect();
-    for (number, raw) in (0u64..).zip(ready) {
-        // A device keeps to one connection.
-        shares[(number % DEVICES % CONNECTIONS) as usize].push((number, raw));
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    runtime.block_on(async {
-        let all: Vec<_> = (0..)
-            .zip(shares)
-            .map(|(name, share)| tokio::spawn(publish(name, port, begin, per_second, share)))
-            .collect();
-        for one in all {
-            one.await.expect("published");
-        }
-    });
-}
-
-async fn publish(name: u32, port: u16, begin: u64, per_second: u64, share: Vec<(u64, Raw)>) {
-    let mut options = MqttOptions::new(format!("load-{name}"), "127.0.0.1", port);
-    options.set_inflight(400).set_keep_alive(Duration::from_secs(30));
-    let (client, mut events) = AsyncClient::new(options, 512);
-    let expected = share.len();
-    tokio::spawn(async move {
-        for (number, raw) in share {
-            let planned = begin + (number * 1_000).checked_div(per_second).unwrap_or(0);
-            if let Some(early) = planned.checked_sub(now_ms()).filter(|early| *early > 0) {
-                tokio::time::sleep(Duration::from_millis(early)).await;
-            }
-            let topic = attest::topic_up(raw.class, &raw.kid);
-            client.publish(&*topic, QoS::AtLeastOnce, false, raw.bytes).await.expect("queued");
-        }
-        // Kept until the process ends: a dropped client ends the connection.
-        std::future::pending::<()>().await;
-    });
-    let mut acknowledged = 0;
-    while acknowledged < expected {
-        if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.expect("the broker stays") {
-            acknowledged += 1;
-        }
-    }
-}
-
 /// A process of this program in another role; killed when dropped.
 struct Process(Child);
 
 impl Process {
     fn start(arguments: &[&str]) -> Self {
         let program = std::env::current_exe().expect("this program");
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.expect("started"))
+        Self::spawn(Command::new(program).args(arguments)).expect("started")
+    }
+
+    fn spawn(command: &mut Command) -> std::io::Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map(Self)
     }
 
     fn wait_ready(&mut self) {
