@@ -6,11 +6,13 @@ use oracle_core::limits::SNAPSHOTS_AHEAD_MAX;
 use oracle_core::registry::History;
 
 use super::{Event, StoredBlock, Watch, WatchError};
+use crate::duties::joined;
 use crate::store::StoreError;
 
 impl Watch {
     /// Tells the snapshots of an epoch and those after it once more, as many as the core keeps: a stream that stood still
-    /// had no room for them. They are found by folding the stored log anew, which nobody waits for but that stream.
+    /// had no room for them. They are found by folding the stored log anew: seconds in which the chain is not looked at, once
+    /// in so many epochs of such a stream.
     pub(super) async fn tell_again(&mut self, from: u64) -> Result<(), WatchError> {
         let until = self.told.next_snapshot.min(from.saturating_add(SNAPSHOTS_AHEAD_MAX));
         let (setup, chain_id) = (&self.setup, self.view.borrow().chain_id);
@@ -26,7 +28,7 @@ impl Watch {
             })?;
             Ok::<_, StoreError>(history)
         };
-        let history = tokio::task::spawn_blocking(fold).await.map_err(|_| WatchError::Stopped)??;
+        let history = joined(tokio::task::spawn_blocking(fold).await).ok_or(WatchError::Stopped)??;
         for epoch in from..until {
             let Some(snapshot) = history.snapshot(epoch) else { break };
             self.send(Event::Snapshot { epoch, snapshot: Box::new(snapshot.clone()) }).await?;
