@@ -125,8 +125,8 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     tracing::info!(committee = config.committee, term = config.term, "waiting for the term to be configured");
     let (term, before) = own_term(&mut chain_events, config.term).await;
     let mark = (Arc::new(mark), memory);
-    let parts =
-        Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, owed, again, teller };
+    let asks = (owed, again);
+    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, asks, teller };
     Node::assemble(parts, duties, term, before)?.run(chain_events).await
 }
 
@@ -165,8 +165,8 @@ struct Parts {
     metrics: Metrics,
     board: Arc<Board>,
     view: watch::Receiver<View>,
-    owed: mpsc::Sender<chain::Owed>,
-    again: mpsc::Sender<u64>,
+    /// What the chain is owed, and from which epoch on its snapshots are needed again.
+    asks: (mpsc::Sender<chain::Owed>, mpsc::Sender<u64>),
     teller: Teller,
 }
 
@@ -185,21 +185,9 @@ struct Node {
 
 impl Node {
     fn assemble(parts: Parts, duties: Duties, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
-        let Parts {
-            config,
-            keys,
-            policy,
-            document,
-            store,
-            mark,
-            block_ahead,
-            metrics,
-            board,
-            view,
-            owed,
-            again,
-            teller,
-        } = parts;
+        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, asks, teller } =
+            parts;
+        let (owed, again) = asks;
         let me = seats::admitted(&config, &document, &term, keys.member.address())?;
         let log = ReceiptLog::new(&keys.receipt, store.receipt_head()?);
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), term.scope.network(), log));

@@ -22,8 +22,9 @@ impl Watch {
         let (store, start_block) = (Arc::clone(&setup.store), setup.start_block);
         let fold = move || {
             store.chain(|number, bytes| {
-                let block = StoredBlock::decode(bytes).filter(|_| number >= start_block);
-                block.into_iter().for_each(|block| drop(history.apply(block.block(number), &block.raw_logs())));
+                if let Some(block) = StoredBlock::decode(bytes).filter(|_| number >= start_block) {
+                    history.apply(block.block(number), &block.raw_logs());
+                }
                 history.next_epoch() < until
             })?;
             Ok::<_, StoreError>(history)
