@@ -172,7 +172,8 @@ impl Round {
         let own = Own { statement, body: ByteVec::from(bytes.clone()) };
         self.blobs.extend(contents.iter().map(|content| (content.id, content.clone())));
         // What it lists is stored first: whoever died between the two would repeat an observation that nobody can read.
-        ctx.out.push(Effect::Serve(contents.into_iter().chain([blob(bytes)]).collect()));
+        let contents = contents.into_iter().chain([blob(bytes)]).collect();
+        ctx.out.push(Effect::Lend { stream: desk.stream, epoch: self.epoch, contents });
         ctx.out.push(Effect::Persist(journal::record(OBSERVATION, scope, instance, &own)));
         self.adopt(own);
         self.say_observation(ctx);

@@ -62,8 +62,6 @@ pub(crate) struct Process {
     /// Evidence and buckets: written before they are acknowledged.
     pub(crate) store: Shelf,
     pub(crate) held: Vec<Held>,
-    /// What its own observations list.
-    pub(crate) listed: BTreeSet<[u8; 32]>,
     wakes_at: u64,
     /// Counts the deaths: what was sent to an earlier life is lost.
     pub(crate) life: u64,
@@ -224,13 +222,12 @@ impl Committee {
         }
     }
 
-    /// Nothing is on an honest member's shelf for good but what it lists itself and what a decided S names.
+    /// Nothing is on an honest member's shelf for good but what a decided S names.
     fn check_shelves(&mut self) {
         let honest = self.processes.iter().filter(|process| process.member >= self.climate.liars);
         for process in honest {
             let strange = process.store.for_good().filter(|content| content.class == 0);
-            let strange =
-                strange.filter(|one| !process.listed.contains(&one.id) && !self.watch.is_named(&one.id)).count();
+            let strange = strange.filter(|one| !self.watch.is_named(&one.id)).count();
             if strange > 0 {
                 let text = format!("member {} keeps {strange} blobs that no decided S names", process.member);
                 self.watch.incidents.push(text);
@@ -405,7 +402,6 @@ impl Process {
             cache: Vec::new(),
             store: Shelf::default(),
             held: Vec::new(),
-            listed: BTreeSet::new(),
             wakes_at: u64::MAX,
             life: 0,
         }

@@ -125,7 +125,6 @@ impl Committee {
         if self.lies(from) && self.dice.chance(30) {
             self.invent(&mut buckets, epoch);
         }
-        self.processes[from].listed.extend(buckets.values().map(Bucket::hash));
         let input = Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] };
         let delay = if self.climate.delay.0 > 1 { 1 } else { 1 + self.dice.below(30) };
         self.after(delay, Event::Input(from, self.processes[from].life, input));
@@ -174,12 +173,7 @@ impl Committee {
     fn broadcast(&mut self, from: usize, bytes: &[u8]) {
         let sender = self.processes[from].member;
         match Message::decode(bytes) {
-            Ok(message) => {
-                if let Message::Observation(statement, _) = &message {
-                    self.processes[from].listed.insert(*statement.value);
-                }
-                self.watch.listen(sender, &message);
-            }
+            Ok(message) => self.watch.listen(sender, &message),
             Err(e) => self.watch.incident(format!("process {from} says what nobody can read: {e}")),
         }
         for to in 0..self.processes.len() {

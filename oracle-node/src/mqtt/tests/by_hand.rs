@@ -66,7 +66,7 @@ async fn place(name: &str) -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (durable, batches) = mpsc::channel(64);
-    let publisher = start(Setup {
+    let setup = Setup {
         brokers: vec![(Broker { host: "127.0.0.1".into(), port, tls: None }, None)],
         client_id: "node".into(),
         login: None,
@@ -76,7 +76,8 @@ async fn place(name: &str) -> Place {
         durable,
         clock,
         metrics: metrics.clone(),
-    });
+    };
+    let publisher = start(setup, &Duties::new().0);
     let claims = Claims { iat: None, nonce: None, boot: 1, seq: 0, prev: [0; 16], body: Body::Heartbeat };
     let mut buffer = [0; attest::MAX_MESSAGE];
     let signed = attest::seal(&signer, &NETWORK, &claims, &mut buffer).expect("sealed");

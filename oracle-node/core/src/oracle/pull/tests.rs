@@ -72,7 +72,7 @@ impl Bench {
         let mut bench = Self { desk, beacon, snapshot, state, round };
         let effects = bench.step(|round, ctx| round.on_observed(ctx, BTreeMap::new(), [0; 32]));
         // Found by `any_weather`, seed 2160: the observation was durable, its buckets were not, and no quorum without it.
-        let stored = effects.iter().position(|effect| matches!(effect, Effect::Serve(_)));
+        let stored = effects.iter().position(|effect| matches!(effect, Effect::Lend { .. }));
         let signed = effects.iter().position(|effect| matches!(effect, Effect::Persist(_)));
         assert!(stored.is_some() && stored < signed, "content is stored before the observation that lists it");
         bench
