@@ -200,7 +200,6 @@ impl Node {
         let wanted = Arc::new(Mutex::new(BTreeSet::new()));
         let worker = evidence::Worker {
             intake: Arc::clone(&intake),
-            store: Arc::clone(&store),
             wanted: Arc::clone(&wanted),
             inputs: input_sender.clone(),
             gossip: gossip.clone(),

@@ -271,16 +271,19 @@ impl Store {
         refused.map_or(Ok(journal), Err)
     }
 
-    /// Keeps blobs (buckets, observation bodies) where pulls find them, for good; durable before returning.
+    /// Keeps blobs (buckets, observation bodies) where pulls find them, for good, and evidence that no device sent to this
+    /// node (its key was not known here when it came); durable before returning.
     ///
     /// # Errors
     /// A failed disk.
     pub fn serve(&self, blobs: &[Content]) -> Result<(), StoreError> {
         let family = self.family(ROUNDS)?;
         let (mut batch, mut ids) = (WriteBatch::default(), Vec::new());
-        for blob in blobs.iter().filter(|blob| blob.class == 0 && blob_hash(&blob.bytes) == blob.id) {
-            batch.put_cf(family, blob.id, &blob.bytes);
-            ids.push(blob.id);
+        for content in blobs {
+            if let Some(row) = self.shelf_row(content)? {
+                batch.put_cf(family, row, &content.bytes);
+                ids.push(content.id);
+            }
         }
         self.keep(&mut batch, self.family(LENT)?, &ids)?;
         self.write_synced(batch)
@@ -294,8 +297,26 @@ impl Store {
         if let Some(bytes) = self.get(ROUNDS, id)? {
             return Ok(Some(Content { id: *id, class: 0, bytes }));
         }
-        let evidence = self.evidence(id)?;
-        Ok(evidence.map(|evidence| Content { id: *id, class: evidence.class, bytes: evidence.bytes.into() }))
+        if let Some(evidence) = self.evidence(id)? {
+            return Ok(Some(Content { id: *id, class: evidence.class, bytes: evidence.bytes.into() }));
+        }
+        let mut lent = None;
+        self.scan(ROUNDS, id, |row, bytes| {
+            if let Some([class]) = row.strip_prefix(id) {
+                lent = Some(Content { id: *id, class: *class, bytes: bytes.to_vec() });
+            }
+            false
+        })?;
+        Ok(lent)
+    }
+
+    /// Where the shelf keeps content: a blob under its hash, evidence under id and class. `None` for bytes that are not of
+    /// their hash, and for evidence that is stored as a device's message.
+    fn shelf_row(&self, content: &Content) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(match content.class {
+            0 => (blob_hash(&content.bytes) == content.id).then(|| content.id.to_vec()),
+            class => (!self.has_evidence(&content.id)?).then(|| [content.id.as_slice(), &[class]].concat()),
+        })
     }
 
     /// Adds or replaces an outbox item; durable before returning.

@@ -34,7 +34,6 @@ pub(super) struct Pulled {
 /// What the worker needs.
 pub(super) struct Worker {
     pub(super) intake: Arc<Intake>,
-    pub(super) store: Arc<Store>,
     pub(super) wanted: Wanted,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) gossip: mpsc::Sender<Command>,
@@ -70,15 +69,12 @@ pub(super) fn start(worker: Worker, duties: &Duties) -> mpsc::Sender<Pulled> {
 impl Worker {
     fn take(&self, round: Vec<Pulled>) -> Result<(), StoreError> {
         let (blobs, evidence): (Vec<_>, Vec<_>) = round.into_iter().partition(|pulled| pulled.item.class == 0);
-        // Only what the core waits for is put on the shelf: a member may offer whatever has a hash.
+        // Only what the core waits for: a member may offer whatever has a hash. What goes on the shelf is the core's to say.
         let waiting = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let (awaited, strange): (Vec<_>, Vec<_>) = blobs.iter().partition(|pulled| waiting.contains(&*pulled.item.id));
         drop(waiting);
         self.metrics.pulls_bad.inc_by(u64::try_from(strange.len()).unwrap_or(0));
         let mut ready: Vec<Content> = awaited.into_iter().map(|pulled| content(&pulled.item)).collect();
-        if !ready.is_empty() {
-            self.store.serve(&ready)?;
-        }
         let now = now_ms();
         let raws: Vec<Raw> = evidence.iter().map(|pulled| raw(&pulled.item, now)).collect();
         let taken = self.intake.take(&raws)?;
@@ -159,14 +155,14 @@ mod tests {
 
     const NETWORK: Network = [1; 8];
 
-    fn worker(dir: &Dir, wanted: &[[u8; 32]]) -> (Worker, mpsc::Receiver<Input>) {
+    fn worker(dir: &Dir, wanted: &[[u8; 32]]) -> (Worker, Arc<Store>, mpsc::Receiver<Input>) {
         let (store, metrics) = (Arc::new(store(dir)), Metrics::new().expect("metrics"));
         let log = ReceiptLog::new(&Secret::new([2; 32]), store.receipt_head().expect("head"));
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), NETWORK, log));
         let wanted = Arc::new(Mutex::new(wanted.iter().copied().collect::<BTreeSet<_>>()));
         let (inputs, told) = mpsc::channel(4);
         let (gossip, durable) = (mpsc::channel(4).0, mpsc::channel(4).0);
-        (Worker { intake, store, wanted, inputs, gossip, durable, metrics }, told)
+        (Worker { intake, wanted, inputs, gossip, durable, metrics }, store, told)
     }
 
     fn from_3(id: [u8; 32], class: u8, bytes: Vec<u8>) -> Pulled {
@@ -181,23 +177,28 @@ mod tests {
         let mut buffer = [0; attest::MAX_MESSAGE];
         let signed = attest::seal(&signer, &NETWORK, &claims, &mut buffer).expect("sealed");
         assert_ne!(signer.public_key().kid(), [0; 8]);
-        let (worker, mut told) = worker(&dir, &[signed.id]);
+        let (worker, store, mut told) = worker(&dir, &[signed.id]);
         worker.take(vec![from_3(signed.id, signed.class as u8, signed.bytes.to_vec())]).expect("disk");
         let Ok(Input::Content(contents)) = told.try_recv() else { panic!("nothing reached the core") };
         assert_eq!(contents.iter().map(|content| content.id).collect::<Vec<_>>(), [signed.id]);
+        // A prepare vote promises to serve it, after a restart too, until the epoch is settled without it.
+        store.lend(0, 7, &contents).expect("disk");
+        assert_eq!(store.content(&signed.id).expect("disk").as_ref(), contents.first());
+        store.settle(0, 7, &[signed.id]).expect("disk");
+        assert_eq!(store.content(&signed.id).expect("disk").as_ref(), contents.first());
         // Nobody waits for it any more: the door stays shut.
         worker.take(vec![from_3(signed.id, signed.class as u8, signed.bytes.to_vec())]).expect("disk");
         assert!(told.try_recv().is_err());
-        assert!(!worker.store.has_evidence(&signed.id).expect("disk"), "not stored as a message of a device");
+        assert!(!store.has_evidence(&signed.id).expect("disk"), "not stored as a message of a device");
     }
 
     #[test]
     fn blobs_that_nobody_here_waits_for_are_not_kept() {
         // A liar offers the hashes of rubbish as if they were evidence.
         let (dir, rubbish) = (Dir::new("rubbish"), vec![7; 1_000]);
-        let (worker, mut told) = worker(&dir, &[]);
+        let (worker, store, mut told) = worker(&dir, &[]);
         worker.take(vec![from_3(blob_hash(&rubbish), 0, rubbish.clone())]).expect("disk");
         assert!(told.try_recv().is_err());
-        assert_eq!(worker.store.content(&blob_hash(&rubbish)).expect("disk"), None);
+        assert_eq!(store.content(&blob_hash(&rubbish)).expect("disk"), None);
     }
 }

@@ -5,7 +5,6 @@
 //! A blob of which there is no row is kept for good. Leaves out: when an epoch is settled (`oracle-core`).
 
 use oracle_core::effect::Content;
-use oracle_core::observation::blob_hash;
 use rocksdb::{ColumnFamily, WriteBatch};
 
 use super::{LENT, ROUNDS, Store, StoreError, damaged};
@@ -24,12 +23,13 @@ impl Store {
         let (rounds, lent) = (self.family(ROUNDS)?, self.family(LENT)?);
         let mut batch = WriteBatch::default();
         let place = place(stream, epoch);
-        for blob in blobs.iter().filter(|blob| blob.class == 0 && blob_hash(&blob.bytes) == blob.id) {
-            let held = self.db.get_pinned_cf(rounds, blob.id)?.is_some();
+        for blob in blobs {
+            let Some(row) = self.shelf_row(blob)? else { continue };
+            let held = self.db.get_pinned_cf(rounds, &row)?.is_some();
             if held && self.lenders(&blob.id)?.is_empty() {
                 continue;
             }
-            batch.put_cf(rounds, blob.id, &blob.bytes);
+            batch.put_cf(rounds, row, &blob.bytes);
             rows(&place, &blob.id).iter().for_each(|row| batch.put_cf(lent, row, b""));
         }
         self.write_synced(batch)
@@ -54,7 +54,13 @@ impl Store {
             }
             gone.iter().flat_map(|lender| rows(lender, &id)).for_each(|row| batch.delete_cf(lent, row));
             if !stays && left == 0 {
-                batch.delete_cf(rounds, id);
+                self.scan(ROUNDS, &id, |row, _| {
+                    let of_it = row.starts_with(&id);
+                    if of_it {
+                        batch.delete_cf(rounds, row);
+                    }
+                    of_it
+                })?;
             }
         }
         self.write_synced(batch)

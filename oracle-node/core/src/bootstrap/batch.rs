@@ -108,7 +108,10 @@ impl Batch {
     ) {
         let message = heard.message;
         match message {
-            Message::Partial(partial) => self.on_partial(context, now, partial, out),
+            // The statement does not cover the partial: only its author may hand it over.
+            Message::Partial(partial) if partial.statement.member == heard.from => {
+                self.on_partial(context, now, partial, out);
+            }
             Message::Certified(certified) => self.on_certified(certified),
             _ => {}
         }

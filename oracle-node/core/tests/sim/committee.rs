@@ -48,6 +48,8 @@ pub(crate) struct Climate {
     pub(crate) liars: u32,
     /// This member lists buckets far beyond what the policy lets a device send.
     pub(crate) hog: Option<u32>,
+    /// Members 2 and 3 cannot take what device 1 says, from whomever: to them its key has changed.
+    pub(crate) deaf: bool,
     /// Whether a dying process loses its last writes (a planted fault).
     pub(crate) unsynced: bool,
 }

@@ -19,6 +19,7 @@ pub(crate) const FAIR: Climate = Climate {
     dies: None,
     liars: 0,
     hog: None,
+    deaf: false,
     unsynced: false,
 };
 
@@ -59,6 +60,13 @@ fn fair_epochs_behind_a_ceremony() {
 #[test]
 fn epochs_behind_a_ceremony_in_a_storm() {
     survive("epochs_behind_a_ceremony_in_a_storm", Climate { ceremony: true, ..STORM }, 2);
+}
+
+#[test]
+fn what_half_of_the_members_cannot_take_stops_no_epoch() {
+    // Two of four list it, so it counts and must be read; the other two can never read it. Without one of the two that
+    // list it, it does not count, and nobody needs it.
+    survive("what_half_of_the_members_cannot_take_stops_no_epoch", Climate { deaf: true, ..FAIR }, 2);
 }
 
 #[test]

@@ -205,3 +205,19 @@ fn what_a_lost_proposal_needs_is_not_asked_for_after_the_decision() {
     let last = world.asked[&absent.0];
     assert!(last <= over, "still asked for {} ms after the decision, of everybody", last - (over - 1_000));
 }
+
+#[test]
+fn what_one_member_asks_of_old_epochs_is_answered_within_bounds() {
+    let mut world = World::new();
+    world.until("twelve epochs of every stream", |w| STREAMS.iter().all(|stream| w.all_certified(*stream, 11)));
+    let asks = STREAMS.into_iter().flat_map(|stream| (0..10).map(move |epoch| (stream, epoch)));
+    let asks = asks.map(|(stream, epoch)| Message::Status(InstanceId::new(Kind::Report, stream, epoch)).encode());
+    let (before, mut heard) = (world.said, 0);
+    for bytes in asks {
+        heard += bytes.len();
+        world.hand_over(0, 3, bytes);
+    }
+    let (count, bytes) = (world.said.0 - before.0, world.said.1 - before.1);
+    // Each answer goes to everybody, and everybody answers.
+    assert!(count <= 32, "30 questions of {heard} bytes: {count} broadcasts of {bytes} bytes by one member at once");
+}

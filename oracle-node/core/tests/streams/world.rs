@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) peak: usize,
     /// Observations by stream, epoch and member, as broadcast.
     pub(crate) observed: BTreeMap<(u32, u64, u32), Statement>,
+    /// Broadcasts, and their bytes.
+    pub(crate) said: (usize, usize),
     /// When content was asked for last.
     pub(crate) asked: BTreeMap<[u8; 32], u64>,
     pub(crate) deaths: u64,
@@ -77,6 +79,7 @@ impl World {
             floods: false,
             peak: 0,
             observed: BTreeMap::new(),
+            said: (0, 0),
             asked: BTreeMap::new(),
             deaths: 0,
             notes: BTreeMap::new(),
@@ -181,6 +184,7 @@ impl World {
             Effect::Erase(keys) => keys.iter().for_each(|key| drop(self.processes[from].disk.remove(key))),
             Effect::Broadcast(bytes) => {
                 self.listen(from, &bytes);
+                self.said = (self.said.0 + 1, self.said.1 + bytes.len());
                 for to in (0..MEMBERS).filter(|to| *to != from) {
                     self.send(to, Input::Message { from: me, bytes: bytes.clone() });
                 }
