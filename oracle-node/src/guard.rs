@@ -207,7 +207,6 @@ impl Sentry {
         observe_delay_ms: u64,
         now: u64,
     ) -> Result<Self, GuardError> {
-        store.note_journal(&term.scope)?;
         let kept = store.floor(term.scope.term)?;
         // A listening that was broken off begins again.
         let forgotten = memory != Memory::Whole || kept == Some(Floor::SILENT);
@@ -217,10 +216,14 @@ impl Sentry {
                  epochs that ended before to the others"
             );
         }
+        let floor = kept.unwrap_or_default();
         if forgotten {
             store.put_floor(term.scope.term, &Floor::SILENT)?;
+        } else {
+            // The core may have written down what was then withheld here: that was never said, and must not be.
+            store.note_journal(&term.scope, |instance| floor.allows(instance))?;
         }
-        let guard = Guard::new(term, me, observe_delay_ms, kept.unwrap_or_default(), forgotten, now);
+        let guard = Guard::new(term, me, observe_delay_ms, floor, forgotten, now);
         let sentry = Self { guard, term: term.scope.term, me, mark, store, metrics };
         sentry.show();
         Ok(sentry)

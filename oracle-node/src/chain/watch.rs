@@ -231,7 +231,10 @@ impl Watch {
         self.publish(true);
         self.tell_pending().await?;
         self.send(Event::CaughtUp).await?;
-        read.map_err(WatchError::Chain)
+        if let Err(error) = read {
+            tracing::warn!(%error, "the next batch of device keys could not be read; new device keys wait");
+        }
+        Ok(())
     }
 
     /// Reads the next batches of device keys, where they may have changed, as of the last block folded.

@@ -225,8 +225,31 @@ fn a_power_cut_between_the_word_and_its_note_is_no_loss() {
     );
     // Another term's journal is no memory of this one's.
     let other = Scope { term: 2, ..scope };
-    sentry.store.note_journal(&other).expect("disk");
+    sentry.store.note_journal(&other, |_| true).expect("disk");
     assert!(!sentry.store.observed_in(2, 0, 1).expect("disk"));
+}
+
+#[test]
+fn what_was_written_down_and_withheld_is_not_said_after_a_restart() {
+    // A member that forgot follows a rotation: its core votes, the vote is in the journal, the sentry lets it not out. The
+    // vote that it forgot may be another one: that it stands in the journal now does not make it said.
+    let home = Home::new();
+    let (scope, now) = (term().scope, START + 2 * EPOCH + 7_000);
+    let instance = InstanceId::new(oracle_core::typed::Kind::Rotation, 0, 2);
+    let vote = Statement { instance, ..statement(1, Phase::Prepare, 5) };
+    {
+        let store = open(&home.data);
+        let (mark, _) = Mark::open(&home.mark(), &store).expect("read");
+        // It has listened since: what happens once in a term stays with the others.
+        store.put_floor(1, &Floor { reports: 3, once_said: true, ..Floor::default() }).expect("written");
+        let place = oracle_core::qbft::journal_prefix(&scope, instance).expect("a kind");
+        let key = [place.as_slice(), b"v1", &1u32.to_be_bytes()].concat();
+        store.persist(&Record { key, value: oracle_core::wire::encode(&vote) }).expect("written");
+        mark.before_speaking(&store).expect("written");
+    }
+    let sentry = home.sentry(now);
+    assert!(!sentry.listens(), "the store is whole");
+    assert!(!sentry.may_say(&vote).expect("disk"));
 }
 
 #[test]

@@ -146,9 +146,10 @@ impl Seats {
         self.seats.get_mut(&number?)
     }
 
-    /// Whether any seat only listens at the moment.
-    pub(super) fn listens(&self) -> bool {
-        self.seats.values().any(|seat| seat.post.sentry.listens())
+    /// Whether the seat of the term in force only listens at the moment. One of a later term may for as long as that is only
+    /// configured.
+    pub(super) fn listens(&mut self) -> bool {
+        self.shown().is_some_and(|seat| seat.post.sentry.listens())
     }
 
     /// A posted report is known without the committee's messages: it may show that another process has this member's key.

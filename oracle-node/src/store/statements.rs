@@ -51,19 +51,19 @@ impl Store {
         }
     }
 
-    /// Notes every statement of a term that the journal holds: each may have left, and whoever does not remember it takes
-    /// its own word for a twin's. Safe to repeat, even by who forgot more: the core never says anything else.
+    /// Notes every statement of a term that the journal holds about instances that were free to be spoken of: each may have
+    /// left, and whoever does not remember it takes its own word for a twin's. Of the others some were withheld.
     ///
     /// # Errors
     /// A failed disk.
-    pub fn note_journal(&self, scope: &Scope) -> Result<(), StoreError> {
+    pub fn note_journal(&self, scope: &Scope, free: impl Fn(&InstanceId) -> bool) -> Result<(), StoreError> {
         for tag in JOURNALED {
             let mut held = Vec::new();
             self.scan(JOURNAL, tag, |key, value| {
                 held.extend(journaled(scope, key, value));
                 key.starts_with(tag)
             })?;
-            for statement in held {
+            for statement in held.into_iter().filter(|statement: &Statement| free(&statement.instance)) {
                 self.note_statement_in(scope.term, &statement)?;
             }
         }

@@ -19,8 +19,11 @@ pub(super) type Author = (u64, u32);
 /// A turn doubles with each one that the same author has had, so often at most.
 const DOUBLINGS_MAX: u32 = 6;
 
+/// Bytes of pieces above which only those of the offer whose turn it is are held: two states of the largest size.
+const HELD_MAX: usize = 2 * PIECES_MAX * limits::BLOB_BYTES_MAX;
+
 /// Σ on its way. Every author has one place for what it offers and is asked in its turn, so that what liars make up beside
-/// the true header keeps out no honest offer, and delays it by their turns at most. Pieces of one offer are held at a time.
+/// the true header keeps out no honest offer, and delays it by their turns at most.
 #[derive(Debug)]
 pub(super) struct Inherit {
     pub(super) start: Start,
@@ -29,6 +32,7 @@ pub(super) struct Inherit {
     proven: Option<Checkpoint>,
     /// Whose offer is being fetched.
     turn: Option<Author>,
+    turn_until: u64,
     pieces: Blobs,
     fetch_at: u64,
     ask_at: u64,
@@ -45,7 +49,16 @@ struct Offer {
 
 impl Inherit {
     pub(super) const fn new(start: Start) -> Self {
-        Self { start, offers: BTreeMap::new(), proven: None, turn: None, pieces: Blobs::new(), fetch_at: 0, ask_at: 0 }
+        Self {
+            start,
+            offers: BTreeMap::new(),
+            proven: None,
+            turn: None,
+            turn_until: 0,
+            pieces: Blobs::new(),
+            fetch_at: 0,
+            ask_at: 0,
+        }
     }
 
     /// Takes a checkpoint: header and certificate prove themselves, the list of pieces replaces the author's last one.
@@ -124,24 +137,38 @@ impl Inherit {
         }
     }
 
-    /// Gives the next author its turn: whoever had the fewest.
+    /// Asks again for what is missing; when the turn is over, gives the next author its own: whoever had the fewest.
     fn fetch(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
-        let open = self.offers.iter_mut().filter(|(_, offer)| !offer.refused);
-        let Some((author, offer)) = open.min_by_key(|(author, offer)| (offer.turns, **author)) else { return };
-        let length = desk.policy.view_timeout_ms.max(1) << offer.turns.min(DOUBLINGS_MAX);
-        offer.turns = offer.turns.saturating_add(1);
-        let listed: BTreeSet<[u8; 32]> = offer.checkpoint.pieces.iter().map(|id| **id).collect();
-        self.turn = Some(*author);
-        self.fetch_at = now.saturating_add(length);
+        let pause = desk.policy.view_timeout_ms.max(1);
+        if self.turn.is_none() || now >= self.turn_until {
+            let open = self.offers.iter_mut().filter(|(_, offer)| !offer.refused);
+            let Some((author, offer)) = open.min_by_key(|(author, offer)| (offer.turns, **author)) else { return };
+            self.turn_until = now.saturating_add(pause << offer.turns.min(DOUBLINGS_MAX));
+            self.turn = Some(*author);
+            offer.turns = offer.turns.saturating_add(1);
+            self.sweep();
+        }
+        self.fetch_at = now.saturating_add(pause);
+        if let Some((term, holder)) = self.turn {
+            out.push(Effect::FetchOf { term, holder, ids: self.wanted().into_iter().collect() });
+        }
+    }
+
+    /// Drops pieces that no offer lists any more; above [`HELD_MAX`] all but those of the offer whose turn it is.
+    fn sweep(&mut self) {
+        let bytes: usize = self.pieces.values().map(|piece| piece.bytes.len()).sum();
+        let turn = self.turn.filter(|_| bytes > HELD_MAX);
+        let held = self.offers.iter().filter(|(author, _)| turn.is_none_or(|turn| turn == **author));
+        let listed: BTreeSet<[u8; 32]> =
+            held.flat_map(|(_, offer)| offer.checkpoint.pieces.iter().map(|id| **id)).collect();
         self.pieces.retain(|id, _| listed.contains(id));
-        let (term, holder) = *author;
-        out.push(Effect::FetchOf { term, holder, ids: self.wanted().into_iter().collect() });
     }
 
     /// Members that have begun already answer with their checkpoint.
     fn ask(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
         let begun = desk.term.epoch_start(self.start.from_epoch).is_some_and(|start| now >= start);
-        if begun && !self.is_offered() && now >= self.ask_at {
+        // Also beside offers: they may be a liar's, or of members that cannot be reached any more.
+        if begun && now >= self.ask_at {
             self.ask_at = now.saturating_add(desk.policy.view_timeout_ms.max(1));
             out.push(Effect::Broadcast(Message::Status(first(desk, &self.start)).encode()));
         }
@@ -160,7 +187,8 @@ impl Inherit {
 
     pub(super) fn next_wakeup(&self, desk: &Desk) -> Option<u64> {
         let start = desk.term.epoch_start(self.start.from_epoch)?;
-        if self.is_offered() { Some(self.fetch_at) } else { Some(self.ask_at.max(start)) }
+        let fetch_at = self.is_offered().then_some(self.fetch_at);
+        fetch_at.into_iter().chain([self.ask_at.max(start)]).min()
     }
 }
 
