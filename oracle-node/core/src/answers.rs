@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-/// Answers to one asker in a burst.
-const BURST: u64 = 32;
+/// Answers to one asker in a burst; one about a decided epoch is two broadcasts.
+const BURST: u64 = 16;
 /// Time after which one more may be given, ms.
 const EACH_MS: u64 = 125;
 
