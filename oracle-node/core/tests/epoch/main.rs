@@ -5,6 +5,7 @@
 mod archive;
 mod coverage;
 mod endorsed;
+mod golden;
 mod ingest;
 mod replaced;
 mod uptime;
