@@ -66,7 +66,7 @@ impl Kind for Radio {
     fn fleet(&self) -> Vec<Plan> {
         let hotspot = |name, alg, east, north, adversary| Plan {
             name,
-            kind: &Radio,
+            kind: &Self,
             model: "",
             alg,
             offset: Some((east, north)),

@@ -59,7 +59,7 @@ impl Kind for Rig {
     }
 
     fn fleet(&self) -> Vec<Plan> {
-        let rig = |name, model, alg, adversary| Plan { name, kind: &Rig, model, alg, offset: None, adversary };
+        let rig = |name, model, alg, adversary| Plan { name, kind: &Self, model, alg, offset: None, adversary };
         vec![
             rig("gpu-1", "gpu", 1, None),
             rig("gpu-2", "gpu", 2, None),
