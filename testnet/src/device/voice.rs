@@ -1,5 +1,5 @@
 //! How a device signs: an `attest` device with its boot count on disk, plus the two things only a cheat does, signing twice
-//! with one sequence number and sending old bytes again. Leaves out: what to say (`watch`) and to whom (`ear`).
+//! with one sequence number and sending old bytes again. Leaves out: what to say (`watch`) and to whom (`link`).
 
 use std::collections::VecDeque;
 use std::fs::File;
