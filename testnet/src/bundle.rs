@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::contracts::MemberStatement;
 use crate::expect::Slot;
-use crate::rules;
+use crate::{kind, rules};
 
 /// What every signature of the committee binds, and who may sign.
 #[derive(Clone, Debug)]
@@ -186,8 +186,9 @@ impl Epoch {
     pub fn slots(&self, void_bound_ms: u64) -> Result<BTreeMap<u64, Slot>> {
         let mut slots = BTreeMap::new();
         let starts = self.epoch * rules::EPOCH_S * 1000;
-        let from = starts.checked_sub(rules::lag_ms(2)).map_or(0, |offset| offset / rules::SLOT_MS + 1);
-        let to = (starts + rules::EPOCH_S * 1000 - rules::lag_ms(1)) / rules::SLOT_MS + 1;
+        let (shortest, longest) = kind::lags();
+        let from = starts.checked_sub(longest).map_or(0, |offset| offset / rules::SLOT_MS + 1);
+        let to = (starts + rules::EPOCH_S * 1000 - shortest) / rules::SLOT_MS + 1;
         for slot in from..to {
             let said = |(first, list): &(u64, Vec<u32>)| -> u32 {
                 let index = slot.checked_sub(*first).and_then(|index| usize::try_from(index).ok());

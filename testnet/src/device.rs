@@ -1,43 +1,43 @@
 //! A device of the demo as one process: it follows the beacons, derives its own challenges, signs with `attest` and sends over
-//! MQTT; a hotspot also talks to the radio model. Every fault is planned in its configuration. This file wires clock,
-//! sockets and disk to the pure parts. Leaves out: leases' truth (the chain) and the radio (`radio`).
+//! MQTT; what it does about its leases its kind knows (`kind`). Every fault is planned in its configuration. This file wires
+//! clock, sockets and disk to the pure parts. Leaves out: leases' truth (the chain) and whatever is of one kind only.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use attest::{Beacon, Down, Reading, Reception};
+use attest::{Beacon, Down};
 use sha2::{Digest as _, Sha256};
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::radio::{Delivery, Frame};
-use crate::recording::{self, Feed};
+use crate::kind::{self, Act, Role};
+use crate::recording;
 
 pub mod beacons;
 pub mod config;
-pub mod coverage;
 pub mod diary;
 pub mod door;
-pub mod duty;
 pub mod lease;
 pub mod link;
 pub mod receipts;
+pub mod speech;
 pub mod voice;
+pub mod watch;
 
-pub use config::{Algorithm, Clock, DeviceConfig, Kind, Misbehaviour, Place};
+pub use config::{Algorithm, Clock, DeviceConfig, Line, Place, Told};
 pub use diary::Entry;
+pub use speech::Speech;
 
 use beacons::{Beacons, Followed};
 use diary::Diary;
 use door::Door;
-use duty::{Act, Duty, Role, Speech};
-use lease::Chain;
 use link::{Link, News, Parcel};
 use receipts::Shelf;
 use voice::{BootFile, Sealed, Voice};
+use watch::{Post, Watch};
 
 /// How long a device that is asked to end waits for receipts of what a broker has taken.
 const FAREWELL: Duration = Duration::from_millis(1_500);
@@ -50,33 +50,36 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
     std::fs::create_dir_all(&config.dir).with_context(|| format!("make {}", config.dir.display()))?;
     let (network, seed, place) = (config.network()?, config.seed()?, config.place()?);
     let data = recording::folder(config.recordings.as_deref());
-    let feed = feed(config.kind, data.as_deref(), config.token)?;
     let clock = config.clock().await;
     let group = config.group_key().await;
 
     let beacons = Beacons::open(&config, &clock, &group)?;
-    let voice = Voice::boot(config.alg, seed, network, &mut BootFile::new(&config.dir))?;
-    let chain_file = config.dir.join("chains.json");
+    let voice = Voice::boot(config.alg, seed, network, place, &mut BootFile::new(&config.dir))?;
+    let keep = config.dir.join("kept");
     let role = Role {
         token: config.token,
-        kind: config.kind,
         clock,
         deadline: config.deadline_ms,
-        misbehaviour: config.misbehaviour.clone(),
         place,
+        secret: secret(&seed),
+        kept: kept(&keep)?,
+        adversary: config.adversary.clone(),
+        settings: config.settings.clone(),
+        data,
     };
+    let kind = kind::named(&config.kind)?;
+    let post = Post { token: config.token, class: kind.class().0, clock, deadline: config.deadline_ms };
     let (parcels, mut news) = connect(&config, &voice.kid(), &beacons.topic());
     let mut device = Running {
-        duty: Duty::new(role, secret(&seed), chains(&chain_file)?),
+        watch: Watch::new(post, kind.duty(&role)?),
         diary: Diary::open(&config.dir)?,
         // Two epochs are as old as a word on access may be, and one more lets the next report be on its way.
         door: Door::of(beacons.keys(), config.token, clock.epoch_ms.saturating_mul(3) / 1_000)?,
         receipt_keys: config.receipt_keys()?,
         shelf: Shelf::new(config.receipts_needed),
         beacons,
-        air: Air::open(&config).await?,
-        chain_file,
-        feed,
+        wire: Wire::open(config.line).await?,
+        keep,
         parcels,
         voice,
     };
@@ -85,11 +88,11 @@ pub async fn run(config: DeviceConfig) -> Result<()> {
     loop {
         // First, so that the boot message is the first of its boot.
         device.wake().await?;
-        let wait = device.duty.next_wakeup(now()).saturating_sub(now());
+        let wait = device.watch.next_wakeup(now()).saturating_sub(now());
         tokio::select! {
             item = news.recv() => device.news(item.context("every link has ended")?).await?,
-            frame = device.air.listen() => {
-                let acts = device.duty.heard(now(), frame.slot, frame.reception());
+            datagram = device.wire.listen() => {
+                let acts = device.watch.heard(now(), &datagram);
                 device.perform(acts).await?;
             }
             () = tokio::time::sleep(Duration::from_millis(wait)) => {}
@@ -105,26 +108,16 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What the device measures; a hotspot sends heartbeats only.
-fn feed(kind: Kind, data: Option<&Path>, token: u64) -> Result<Option<Feed>> {
-    let offset = usize::try_from(token).unwrap_or(0).saturating_mul(997);
-    Ok(match kind {
-        Kind::Gpu => Some(Feed::gpu(data)?.starting_at(offset)),
-        Kind::Sensor => Some(Feed::ambient(data)?.starting_at(offset)),
-        Kind::Hotspot => None,
-    })
-}
-
-/// The secret of coverage chains, apart from the signing key.
+/// A secret for what the kind derives, apart from the signing key.
 fn secret(seed: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(b"plumbline/testnet-coverage").chain_update(seed).finalize().into()
 }
 
-/// The chains committed to before a restart.
-fn chains(path: &Path) -> Result<Vec<Chain>> {
+/// What was kept before a restart.
+fn kept(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("in {}", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
@@ -148,66 +141,55 @@ fn connect(config: &DeviceConfig, kid: &[u8; 8], terms: &str) -> (Vec<mpsc::Send
     (parcels.collect(), news)
 }
 
-/// A hotspot's two ends on the radio model's network; nothing for other devices.
-struct Air(Option<(UdpSocket, SocketAddr)>);
+/// A device's own datagram line to its kind's helper; nothing for a device without one.
+struct Wire(Option<(UdpSocket, SocketAddr)>);
 
-impl Air {
-    async fn open(config: &DeviceConfig) -> Result<Self> {
-        let (Some(radio), Some(listen)) = (config.radio, config.radio_listen) else { return Ok(Self(None)) };
-        let socket = UdpSocket::bind(listen).await.with_context(|| format!("listen to the radio on {listen}"))?;
-        Ok(Self(Some((socket, radio))))
+impl Wire {
+    async fn open(line: Option<Line>) -> Result<Self> {
+        let Some(Line { own, to }) = line else { return Ok(Self(None)) };
+        let socket = UdpSocket::bind(own).await.with_context(|| format!("open the line on {own}"))?;
+        Ok(Self(Some((socket, to))))
     }
 
-    async fn send(&self, frame: &Frame) -> Result<()> {
-        if let Some((socket, radio)) = &self.0 {
-            socket.send_to(&serde_json::to_vec(frame)?, radio).await.context("send to the radio")?;
+    async fn send(&self, datagram: &[u8]) -> Result<()> {
+        if let Some((socket, to)) = &self.0 {
+            socket.send_to(datagram, to).await.context("send over the own line")?;
         }
         Ok(())
     }
 
-    /// The next delivery that comes from the radio and is one; never ready for a device without a radio.
-    async fn listen(&self) -> Delivery {
-        let Some((socket, radio)) = &self.0 else { return std::future::pending().await };
+    /// The next datagram from the other end; never ready for a device without a line.
+    async fn listen(&self) -> Vec<u8> {
+        let Some((socket, to)) = &self.0 else { return std::future::pending().await };
         let mut buffer = [0; 512];
         loop {
             match socket.recv_from(&mut buffer).await {
-                Ok((length, from)) if from == *radio => {
-                    if let Some(delivery) = buffer.get(..length).and_then(|bytes| serde_json::from_slice(bytes).ok()) {
-                        return delivery;
-                    }
-                }
+                Ok((length, from)) if from == *to => return buffer.get(..length).unwrap_or_default().to_vec(),
                 Ok(_) => {}
-                // Loopback reports an earlier send to a radio that is not up yet.
+                // Loopback reports an earlier send to an end that is not up yet.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }
 }
 
-impl Delivery {
-    const fn reception(&self) -> Reception {
-        Reception { lease: self.lease, payload: self.payload, rssi: self.rssi, snr: self.snr }
-    }
-}
-
 /// The device at work.
 struct Running {
-    duty: Duty,
+    watch: Watch,
     diary: Diary,
     door: Door,
     receipt_keys: Vec<[u8; 32]>,
     shelf: Shelf,
     beacons: Beacons,
-    air: Air,
-    chain_file: PathBuf,
-    feed: Option<Feed>,
+    wire: Wire,
+    keep: PathBuf,
     parcels: Vec<mpsc::Sender<Parcel>>,
     voice: Voice,
 }
 
 impl Running {
     fn introduce(&mut self, config: &DeviceConfig) -> Result<()> {
-        let source = self.feed.as_ref().map_or_else(|| "heartbeats only".to_owned(), |feed| feed.source().to_string());
+        let source = self.watch.source();
         println!("{} ready: boot {}, {source}", config.name, self.voice.boot_count());
         self.diary.note(&Entry::Boot {
             at_ms: now(),
@@ -223,13 +205,12 @@ impl Running {
         if let Some(entry) = self.door.look(now()) {
             self.diary.note(&entry)?;
         }
-        let acts = self.duty.wake(now());
+        let acts = self.watch.wake(now());
         self.perform(acts).await?;
-        if self.duty.pulse(now()) {
-            let speech = self.feed.as_mut().map_or(Speech::Heartbeat, |feed| Speech::Telemetry(readings(feed)));
-            self.say(&speech).await?;
+        match self.watch.pulse(now()) {
+            Some(speech) => self.say(&speech).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn news(&mut self, news: News) -> Result<()> {
@@ -247,12 +228,12 @@ impl Running {
 
     async fn beacon(&mut self, payload: &[u8]) -> Result<()> {
         let at_ms = now();
-        if Beacon::parse(payload).is_some_and(|beacon| self.duty.knows(beacon.slot)) {
+        if Beacon::parse(payload).is_some_and(|beacon| self.watch.knows(beacon.slot)) {
             return Ok(());
         }
         match self.beacons.verify(payload)? {
             Ok(Beacon { slot, certificate }) => {
-                let acts = self.duty.beacon(at_ms, slot, &certificate);
+                let acts = self.watch.beacon(at_ms, slot, &certificate);
                 self.perform(acts).await
             }
             Err(error) => self.diary.note(&Entry::BadBeacon { at_ms, why: error.to_string() }),
@@ -285,7 +266,7 @@ impl Running {
         match lease::hints(payload) {
             Ok(hints) => {
                 for hint in hints {
-                    let acts = self.duty.hint(now(), hint);
+                    let acts = self.watch.hint(now(), hint);
                     self.perform(acts).await?;
                 }
                 Ok(())
@@ -327,32 +308,40 @@ impl Running {
         for act in acts {
             match act {
                 Act::Note(entry) => self.diary.note(&entry)?,
+                Act::Boot => self.boot().await?,
                 Act::Say(speech) => self.say(&speech).await?,
-                Act::Keep(chains) => voice::replace(&self.chain_file, &serde_json::to_vec(&chains)?)?,
+                Act::Send(datagram) => self.wire.send(&datagram).await?,
+                Act::Keep(bytes) => voice::replace(&self.keep, &bytes)?,
                 Act::Replay => {
                     for old in self.voice.old() {
                         self.diary.note(&Entry::Replayed { at_ms: now(), id: hex::encode(old.id) })?;
                         self.publish(&old).await?;
                     }
                 }
-                Act::Transmit(shout) => {
-                    let duty::Shout { lease, slot, payload, attenuation_db } = shout;
-                    self.air.send(&Frame { token: self.duty.token(), lease, slot, payload, attenuation_db }).await?;
-                    let payload = hex::encode(payload);
-                    self.diary.note(&Entry::Transmitted { at_ms: now(), slot, lease, payload, attenuation_db })?;
-                }
             }
         }
         Ok(())
     }
 
-    /// Signs, notes and publishes. A message that does not sign is noted and left unsaid.
+    async fn boot(&mut self) -> Result<()> {
+        let at_ms = now();
+        let sealed = self.voice.introduce(at_ms / 1_000).map(|message| vec![message]);
+        let nothing = Speech::new(attest::Body::Heartbeat);
+        self.publish_all(at_ms, "the boot message", &nothing, sealed).await
+    }
+
     async fn say(&mut self, speech: &Speech) -> Result<()> {
         let at_ms = now();
-        let sealed = match self.voice.say(at_ms / 1_000, speech) {
+        let sealed = self.voice.say(at_ms / 1_000, speech);
+        self.publish_all(at_ms, &format!("{speech:?}"), speech, sealed).await
+    }
+
+    /// Notes and publishes. A message that did not sign is noted and left unsaid.
+    async fn publish_all(&mut self, at_ms: u64, what: &str, about: &Speech, sealed: Result<Vec<Sealed>>) -> Result<()> {
+        let sealed = match sealed {
             Ok(sealed) => sealed,
             Err(error) => {
-                let what = format!("{speech:?} was not signed: {error:#}");
+                let what = format!("{what} was not signed: {error:#}");
                 return self.diary.note(&Entry::Trouble { at_ms, what });
             }
         };
@@ -364,8 +353,8 @@ impl Running {
                 id: hex::encode(message.id),
                 boot: self.voice.boot_count(),
                 seq: message.seq,
-                slot: speech.slot(),
-                lease: speech.lease(),
+                slot: about.slot,
+                lease: about.lease,
                 fork: message.fork,
             })?;
         }
@@ -385,15 +374,6 @@ impl Running {
         }
         Ok(())
     }
-}
-
-fn readings(feed: &mut Feed) -> Vec<Reading> {
-    let reading = |value: recording::Value| Reading {
-        channel: value.channel,
-        exponent: value.exponent,
-        mantissa: value.mantissa,
-    };
-    feed.sample().into_iter().map(reading).collect()
 }
 
 #[cfg(test)]

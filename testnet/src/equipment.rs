@@ -1,6 +1,7 @@
-//! The configuration files of the radio and the devices, and the two files that tell them about the active committee.
+//! The configuration files of the devices and of their kinds' helpers, and the two files that tell them about the active committee.
 //! Leaves out: starting them (`network`).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,21 +11,17 @@ use serde::Serialize;
 
 use crate::bundle::Scope;
 use crate::committee::RECEIPTS_NEEDED;
-use crate::device::{Algorithm, Clock, DeviceConfig, Kind, Misbehaviour, Place as Spot};
-use crate::fleet::{Fault, Unit};
+use crate::device::{Algorithm, Clock, DeviceConfig, Place as Spot, Told};
+use crate::fleet::Unit;
+use crate::kind::{Gear, KINDS, Site};
 use crate::place::Place;
-use crate::process::free_port;
-use crate::radio::{Hotspot, RadioConfig};
 use crate::rules;
-
-/// Seed of the radio model: the same air in every run.
-const AIR_SEED: u64 = 868;
 
 /// Where the configurations lie.
 #[derive(Clone, Debug)]
 pub struct Equipment {
-    /// The radio's.
-    pub radio: PathBuf,
+    /// Each kind's that has a helper, with the kind's name.
+    pub helpers: Vec<(&'static str, PathBuf)>,
     /// Each device's, with its name.
     pub devices: Vec<(String, PathBuf)>,
 }
@@ -53,18 +50,14 @@ pub fn write(
     save(&run_file, &Clock { genesis_ms: genesis * 1000, slot_ms: rules::SLOT_MS, epoch_ms: rules::EPOCH_S * 1000 })?;
 
     let data = recordings(place);
-    let air = loopback(free_port()?);
-    let mut hotspots = Vec::new();
+    let (mut gear, helpers) = equip(place, units, &shared, data.as_deref())?;
     let mut devices = Vec::new();
     for unit in units {
         let dir = folder(place, unit);
         std::fs::create_dir_all(&dir)?;
         let seed_file = dir.join("key.seed");
         std::fs::write(&seed_file, hex::encode(unit.seed))?;
-        let radio_listen = if unit.plan.class == 2 { Some(loopback(free_port()?)) } else { None };
-        if let (Some(location), Some(address)) = (unit.location, radio_listen) {
-            hotspots.push(Hotspot { token: unit.token, lat_e7: location.lat, lon_e7: location.lon, address });
-        }
+        let Gear { line, settings } = gear.remove(&unit.token).unwrap_or_default();
         let config = DeviceConfig {
             name: unit.plan.name.to_owned(),
             dir: dir.clone(),
@@ -78,44 +71,40 @@ pub fn write(
             committee: scope.committee,
             term: scope.term,
             brokers: vec![loopback(broker)],
-            kind: kind(unit.plan.kind),
+            kind: unit.plan.kind.name().to_owned(),
             token: unit.token,
             location: unit.location.map(|l| Spot { lat_e7: l.lat, lon_e7: l.lon, salt: hex::encode(l.salt) }),
             group_key_file: group_key_file.clone(),
             run_file: run_file.clone(),
-            deadline_ms: rules::ANSWER_MS,
-            misbehaviour: misbehaviour(unit, units),
-            radio: radio_listen.map(|_| air),
-            radio_listen,
+            deadline_ms: unit.plan.kind.rules().deadline_ms,
+            adversary: unit.plan.adversary.map(|one| Told { name: one.name.to_owned(), number: one.number }),
+            line,
             recordings: data.clone(),
+            settings,
         };
         let file = dir.join("device.toml");
         save(&file, &config)?;
         devices.push((unit.plan.name.to_owned(), file));
     }
-    let radio = shared.join("radio.toml");
-    let log = Some(place.logs.join("air.jsonl"));
-    save(&radio, &RadioConfig { listen: air, seed: AIR_SEED, recordings: data, log, hotspots })?;
-    Ok(Equipment { radio, devices })
+    Ok(Equipment { helpers, devices })
 }
 
-fn misbehaviour(unit: &Unit, units: &[Unit]) -> Misbehaviour {
-    let others = units.iter().filter(|other| other.plan.class == 2 && other.token != unit.token);
-    match unit.plan.fault {
-        Fault::None => Misbehaviour::None,
-        Fault::Silent(from_ms_after_genesis) => Misbehaviour::Silent { from_ms_after_genesis },
-        Fault::Replay => Misbehaviour::Replay,
-        Fault::Fork(every_n) => Misbehaviour::Fork { every_n },
-        Fault::FalseWitness => Misbehaviour::FalseWitness { leases: others.map(|other| other.lease).collect() },
-    }
-}
+/// What each device needs by its token, and each kind's helper.
+type Outfit = (BTreeMap<u64, Gear>, Vec<(&'static str, PathBuf)>);
 
-fn kind(name: &str) -> Kind {
-    match name {
-        "gpu" => Kind::Gpu,
-        "sensor" => Kind::Sensor,
-        _ => Kind::Hotspot,
+fn equip(place: &Place, units: &[Unit], folder: &Path, data: Option<&Path>) -> Result<Outfit> {
+    let site = Site { folder, logs: &place.logs, data };
+    let (mut gear, mut helpers) = (BTreeMap::new(), Vec::new());
+    for kind in KINDS {
+        let own: Vec<&Unit> = units.iter().filter(|unit| unit.plan.kind.name() == kind.name()).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let kit = kind.equip(&own, &site).with_context(|| format!("equip the kind {}", kind.name()))?;
+        gear.extend(own.iter().map(|unit| unit.token).zip(kit.each));
+        helpers.extend(kit.helper.map(|file| (kind.name(), file)));
     }
+    Ok((gear, helpers))
 }
 
 /// The recordings beside the checkout, unless `PLUMBLINE_DATA` names others; devices fall back to models without them.

@@ -1,27 +1,14 @@
 //! What each lease must be paid, calculated without the core: from beacon certificates, the devices' own logs and the
 //! committee's signed lateness. Own code for draws, bounds and time, so that a mistake in the core shows.
-//! Leaves out: reading the logs (`story`), and what the chain paid (`chain`).
+//! Leaves out: reading the logs (`deeds` and each kind's), and what the chain paid (`chain`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
-/// The clock and the rules, as the policy document and the registry state them.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Start of slot 0, unix ms.
-    pub genesis_ms: u64,
-    /// Slot length, ms.
-    pub slot_ms: u64,
-    /// Epoch length, ms.
-    pub epoch_ms: u64,
-    /// Draw threshold.
-    pub challenge_p: u64,
-    /// z², millionths.
-    pub z_squared_millionths: u64,
-    /// Part of bad seconds credited, basis points.
-    pub credit_bp: u64,
-}
+use crate::device::Clock;
+use crate::fleet::Unit;
+use crate::rules::ClassRules;
 
 /// Slots by (epoch in which they fall due, slot): a slot near an epoch's end is due in this epoch for one class and in the next
 /// for another, and each epoch has its own agreed lateness.
@@ -49,31 +36,42 @@ pub struct Lease {
     pub end: u64,
     /// Last deadline of its class after the slot's start, ms.
     pub lag_ms: u64,
+    /// The rules of its class.
+    pub rules: ClassRules,
+}
+
+impl Lease {
+    /// The lease of a device between two unix seconds.
+    #[must_use]
+    pub fn of(unit: &Unit, start: u64, end: u64) -> Self {
+        let kind = unit.plan.kind;
+        Self { lease: unit.lease, device: unit.token, start, end, lag_ms: kind.lag_ms(), rules: kind.rules() }
+    }
 }
 
 /// What the device did about its challenges, by its own log.
 #[derive(Clone, Debug, Default)]
 pub struct Deeds {
     /// Slots in which it was drawn and met the challenge.
-    pub met: std::collections::BTreeSet<u64>,
+    pub met: BTreeSet<u64>,
     /// Slots in which it provably lied about others: one lost challenge each.
-    pub lies: std::collections::BTreeSet<u64>,
+    pub lies: BTreeSet<u64>,
 }
 
-/// What must have been proven and paid.
+/// What must have been proven and paid, in units of the lease's class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// Challenges that counted.
     pub challenged: u64,
     /// Of these, met.
     pub passed: u64,
-    /// Non-void seconds.
+    /// Units that could be proven: seconds of slots that are not void, for a lease that is paid by the second.
     pub elapsed: u64,
-    /// Proven seconds.
+    /// Proven units.
     pub good: u64,
-    /// Seconds proven bad.
+    /// Units proven bad.
     pub bad: u64,
-    /// Seconds credited to the lessee.
+    /// Units credited to the lessee.
     pub credit: u64,
 }
 
@@ -107,26 +105,26 @@ fn wilson(passed: u64, challenged: u64, z_squared: f64) -> (f64, f64) {
 
 /// The epoch in which a challenge of this slot falls due: start(e) < slot start + lag ≤ end(e); docs/protocol.md §5.
 #[must_use]
-pub const fn due_in(rules: &Rules, lag_ms: u64, slot: u64) -> u64 {
-    (slot * rules.slot_ms + lag_ms).div_ceil(rules.epoch_ms).saturating_sub(1)
+pub const fn due_in(clock: &Clock, lag_ms: u64, slot: u64) -> u64 {
+    (slot * clock.slot_ms + lag_ms).div_ceil(clock.epoch_ms).saturating_sub(1)
 }
 
-/// Follows one lease from epoch 0 to `last_epoch`, both included.
+/// Follows one lease that is paid by the second from epoch 0 to `last_epoch`, both included.
 #[must_use]
-pub fn follow(rules: &Rules, lease: &Lease, slots: &Slots, deeds: &Deeds, last_epoch: u64) -> Expected {
-    let z_squared = rules.z_squared_millionths as f64 / 1e6;
-    let target = target(rules, lease, z_squared);
+pub fn follow(clock: &Clock, lease: &Lease, slots: &Slots, deeds: &Deeds, last_epoch: u64) -> Expected {
+    let z_squared = lease.rules.z_squared_millionths as f64 / 1e6;
+    let target = target(clock, lease, z_squared);
     let mut sum = Expected::default();
     for epoch in 0..=last_epoch {
         for ((_, number), slot) in slots.range((epoch, 0)..(epoch + 1, 0)) {
-            let at = rules.genesis_ms + number * rules.slot_ms;
-            let here = due_in(rules, lease.lag_ms, *number) == epoch;
+            let at = clock.start(*number);
+            let here = due_in(clock, lease.lag_ms, *number) == epoch;
             if !here || at < lease.start * 1000 || at >= lease.end * 1000 || slot.void {
                 continue;
             }
-            sum.elapsed += rules.slot_ms / 1000;
+            sum.elapsed += clock.slot_ms / 1000;
             let Some(seed) = slot.seed else { continue };
-            if is_drawn(&draw(&seed, lease.device, lease.lease), rules.challenge_p) {
+            if is_drawn(&draw(&seed, lease.device, lease.lease), lease.rules.challenge_p) {
                 sum.challenged += 1;
                 sum.passed += u64::from(deeds.met.contains(number));
             }
@@ -134,14 +132,14 @@ pub fn follow(rules: &Rules, lease: &Lease, slots: &Slots, deeds: &Deeds, last_e
         }
         settle(&mut sum, z_squared, target);
     }
-    sum.credit = sum.bad * rules.credit_bp / 10_000;
+    sum.credit = sum.bad * lease.rules.credit_bp / 10_000;
     sum
 }
 
 /// The bound that a perfect device reaches with half of the challenges that the lease may expect.
-fn target(rules: &Rules, lease: &Lease, z_squared: f64) -> f64 {
-    let slots = (lease.end - lease.start) * 1000 / rules.slot_ms;
-    let expected = (u128::from(rules.challenge_p) * u128::from(slots)) >> 64;
+fn target(clock: &Clock, lease: &Lease, z_squared: f64) -> f64 {
+    let slots = (lease.end - lease.start) * 1000 / clock.slot_ms;
+    let expected = (u128::from(lease.rules.challenge_p) * u128::from(slots)) >> 64;
     let half = u64::try_from(expected / 2).unwrap_or(u64::MAX).max(1);
     wilson(half, half, z_squared).0
 }
@@ -161,33 +159,28 @@ fn settle(sum: &mut Expected, z_squared: f64, target: f64) {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules {
-        genesis_ms: 1_000_000,
-        slot_ms: 1_000,
-        epoch_ms: 15_000,
-        challenge_p: u64::MAX,
-        z_squared_millionths: 2_706_025,
-        credit_bp: 5_000,
-    };
-    const LEASE: Lease = Lease { lease: 1, device: 1, start: 1_000, end: 1_060, lag_ms: 3_000 };
+    const CLOCK: Clock = Clock { genesis_ms: 1_000_000, slot_ms: 1_000, epoch_ms: 15_000 };
+    const RULES: ClassRules =
+        ClassRules { deadline_ms: 2_000, challenge_p: u64::MAX, z_squared_millionths: 2_706_025, credit_bp: 5_000 };
+    const LEASE: Lease = Lease { lease: 1, device: 1, start: 1_000, end: 1_060, lag_ms: 3_000, rules: RULES };
 
     fn slots() -> Slots {
         (0..80)
-            .map(|s| ((due_in(&RULES, LEASE.lag_ms, s), s), Slot { seed: Some([s as u8; 32]), void: false }))
+            .map(|s| ((due_in(&CLOCK, LEASE.lag_ms, s), s), Slot { seed: Some([s as u8; 32]), void: false }))
             .collect()
     }
 
     #[test]
     fn a_perfect_device_is_paid_in_full() {
         let deeds = Deeds { met: (0..80).collect(), ..Deeds::default() };
-        let expected = follow(&RULES, &LEASE, &slots(), &deeds, 4);
+        let expected = follow(&CLOCK, &LEASE, &slots(), &deeds, 4);
         assert_eq!((expected.challenged, expected.passed, expected.good, expected.bad), (60, 60, 60, 0));
     }
 
     #[test]
     fn a_device_silent_half_way_keeps_what_it_had_proven() {
         let deeds = Deeds { met: (0..30).collect(), ..Deeds::default() };
-        let expected = follow(&RULES, &LEASE, &slots(), &deeds, 4);
+        let expected = follow(&CLOCK, &LEASE, &slots(), &deeds, 4);
         assert!(expected.good >= 25 && expected.good <= 30, "{expected:?}");
         assert!(expected.bad > 10 && expected.good + expected.bad <= expected.elapsed, "{expected:?}");
     }
@@ -196,10 +189,10 @@ mod tests {
     fn void_slots_count_neither_way() {
         let mut slots = slots();
         for slot in 10..20 {
-            slots.insert((due_in(&RULES, LEASE.lag_ms, slot), slot), Slot { seed: None, void: true });
+            slots.insert((due_in(&CLOCK, LEASE.lag_ms, slot), slot), Slot { seed: None, void: true });
         }
         let deeds = Deeds { met: (0..80).collect(), ..Deeds::default() };
-        let expected = follow(&RULES, &LEASE, &slots, &deeds, 4);
+        let expected = follow(&CLOCK, &LEASE, &slots, &deeds, 4);
         assert_eq!((expected.challenged, expected.elapsed, expected.bad), (50, 50, 0));
     }
 
@@ -207,7 +200,7 @@ mod tests {
     fn a_false_witness_pays_for_its_lies() {
         let honest = Deeds { met: (0..80).collect(), ..Deeds::default() };
         let liar = Deeds { lies: (0..60).collect(), ..honest.clone() };
-        let (honest, liar) = (follow(&RULES, &LEASE, &slots(), &honest, 4), follow(&RULES, &LEASE, &slots(), &liar, 4));
+        let (honest, liar) = (follow(&CLOCK, &LEASE, &slots(), &honest, 4), follow(&CLOCK, &LEASE, &slots(), &liar, 4));
         assert_eq!(liar.challenged, 2 * honest.challenged);
         assert!(liar.good < honest.good * 2 / 3, "{liar:?}");
     }

@@ -1,67 +1,34 @@
-//! The demo's nine devices: what each is, where it stands, what it does wrong. Their keys and statements.
+//! The demo's devices as their kinds plan them: where each stands, what it does wrong. Their keys and statements.
 //! Leaves out: registering and leasing them (`market`), and what a device does (`device`).
 
 use alloy::primitives::Address;
 use anyhow::{Context as _, Result};
 use attest::{DEVICE_KEY_STATEMENT_MAX, Location, PublicKey, Signer, SoftEd25519, SoftP256, ToBeSigned};
 
-/// What a device does wrong, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// Says nothing from this long after genesis, ms.
-    Silent(u64),
-    /// Publishes its own old messages again.
-    Replay,
-    /// Signs two answers with one sequence number in every n-th challenge.
-    Fork(u64),
-    /// Reports receptions that it never had.
-    FalseWitness,
-}
+use crate::kind::{Adversary, KINDS, Kind};
 
 /// A device of the story.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Name.
     pub name: &'static str,
-    /// `gpu`, `sensor` or `hotspot`.
-    pub kind: &'static str,
+    /// Its kind.
+    pub kind: &'static dyn Kind,
+    /// Which of its kind's models; empty where there is one only.
+    pub model: &'static str,
     /// 1 Ed25519, 2 P-256.
     pub alg: u8,
-    /// Class of work: 1 uptime, 2 coverage.
-    pub class: u8,
     /// Metres east and north of the place, for those that have one.
     pub offset: Option<(f64, f64)>,
-    /// What it does wrong.
-    pub fault: Fault,
+    /// How it cheats or fails.
+    pub adversary: Option<Adversary>,
 }
 
-const fn plan(name: &'static str, kind: &'static str, alg: u8, fault: Fault) -> Plan {
-    Plan { name, kind, alg, class: 1, offset: None, fault }
+/// Everyone, kind by kind.
+#[must_use]
+pub fn fleet() -> Vec<Plan> {
+    KINDS.iter().flat_map(|kind| kind.fleet()).collect()
 }
-
-const fn hotspot(name: &'static str, alg: u8, east: f64, north: f64, fault: Fault) -> Plan {
-    Plan { name, kind: "hotspot", alg, class: 2, offset: Some((east, north)), fault }
-}
-
-/// Half of the lease.
-pub const SILENT_FROM_MS: u64 = 30_000;
-/// Every fourth answer is signed twice.
-pub const FORK_EVERY: u64 = 4;
-
-/// Everyone. The hotspots stand 0.7 to 2.9 km apart.
-pub const FLEET: [Plan; 9] = [
-    plan("gpu-1", "gpu", 1, Fault::None),
-    plan("gpu-2", "gpu", 2, Fault::None),
-    plan("gpu-3", "gpu", 1, Fault::Silent(SILENT_FROM_MS)),
-    plan("sensor-4", "sensor", 1, Fault::Replay),
-    plan("sensor-5", "sensor", 2, Fault::Fork(FORK_EVERY)),
-    hotspot("hotspot-6", 1, 0.0, 0.0, Fault::None),
-    hotspot("hotspot-7", 2, 650.0, 350.0, Fault::None),
-    hotspot("hotspot-8", 1, -700.0, 1_200.0, Fault::None),
-    hotspot("hotspot-9", 2, 900.0, -1_000.0, Fault::FalseWitness),
-];
 
 /// The place: Zürich, 1e-7 degrees.
 const PLACE: (f64, f64) = (47.376_9, 8.541_7);
@@ -140,14 +107,8 @@ impl Unit {
 
     /// What it does wrong, in words; empty for an honest one.
     #[must_use]
-    pub const fn fault_name(&self) -> &'static str {
-        match self.plan.fault {
-            Fault::None => "",
-            Fault::Silent(_) => "falls silent",
-            Fault::Replay => "replays",
-            Fault::Fork(_) => "forks",
-            Fault::FalseWitness => "false witness",
-        }
+    pub fn fault_name(&self) -> &'static str {
+        self.plan.adversary.map_or("", |adversary| adversary.name)
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
-use testnet::{broker, demo, device, radio};
+use testnet::{broker, demo, device, kind};
 
 /// A whole Plumbline network on one machine: chain, broker, committee, devices.
 #[derive(Debug, Parser)]
@@ -39,8 +39,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// The radio model: who hears whom, and how well.
-    Radio {
+    /// What the devices of one kind share: the radio's air, say.
+    Helper {
+        /// The kind's name.
+        #[arg(long)]
+        kind: String,
         /// Its TOML file.
         #[arg(long)]
         config: PathBuf,
@@ -56,9 +59,9 @@ fn main() -> ExitCode {
             quiet_tracing();
             read(&config).and_then(|config| block_on(device::run(config))).map(|()| true)
         }
-        Command::Radio { config } => {
+        Command::Helper { kind, config } => {
             quiet_tracing();
-            read(&config).and_then(|config| block_on(radio::run(config))).map(|()| true)
+            kind::named(&kind).and_then(|kind| block_on(kind.help(config))).map(|()| true)
         }
     };
     match outcome {

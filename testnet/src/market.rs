@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::chain::{Actor, Chain};
 use crate::contracts::{ClaimItem, Deployed, DeviceRegistry, Leaf, LeaseEscrow, LeaseInfo, Offer, TestDollar};
-use crate::fleet::{FLEET, Unit};
+use crate::fleet::{Unit, fleet};
 use crate::rules;
 
 /// The parties and their devices.
@@ -56,17 +56,18 @@ impl Market {
     pub async fn prepare(chain: &Chain) -> Result<Self> {
         let lessor = chain.actor("lessor").await?;
         let mut lessees = Vec::new();
-        for plan in &FLEET {
+        for plan in fleet() {
             lessees.push(chain.actor(&format!("lessee of {}", plan.name)).await?);
         }
-        Ok(Self { lessor, lessees, units: FLEET.iter().map(|plan| Unit::new(*plan)).collect() })
+        Ok(Self { lessor, lessees, units: fleet().into_iter().map(Unit::new).collect() })
     }
 
     /// Everyone who needs test dollars, with how many.
     #[must_use]
     pub fn needs(&self) -> Vec<(Address, U256)> {
-        let bonds = U256::from(rules::BOND) * U256::from(self.units.len());
-        let lessees = self.lessees.iter().map(|lessee| (lessee.address(), U256::from(rules::DEPOSIT)));
+        let bonds = U256::from(self.units.iter().map(|unit| unit.plan.kind.price().bond).sum::<u64>());
+        let each = self.lessees.iter().zip(&self.units);
+        let lessees = each.map(|(lessee, unit)| (lessee.address(), U256::from(unit.plan.kind.price().deposit)));
         std::iter::once((self.lessor.address(), bonds)).chain(lessees).collect()
     }
 
@@ -85,7 +86,7 @@ impl Market {
                 publicKey: Bytes::copy_from_slice(unit.key.bytes()),
                 proof: Bytes::copy_from_slice(&proof),
                 locationCommitment: B256::from(unit.commitment()),
-                class: unit.plan.class,
+                class: unit.plan.kind.class().0,
             };
             sent.push(chain.tell(&self.lessor, contracts.devices, &call).await?);
         }
@@ -128,7 +129,8 @@ impl Market {
             let offer = offer(unit, self.lessor.address(), lessee.address(), contracts, start, nonce);
             let digest = chain.ask(contracts.escrow, &LeaseEscrow::offerDigestCall { offer: offer.clone() }).await?;
             let signature = Bytes::from(self.lessor.signer.sign_hash_sync(&digest)?.as_bytes().to_vec());
-            let call = LeaseEscrow::openCall { offer, signature, deposit: U256::from(rules::DEPOSIT).to() };
+            let call =
+                LeaseEscrow::openCall { offer, signature, deposit: U256::from(unit.plan.kind.price().deposit).to() };
             sent.push(chain.tell(lessee, contracts.escrow, &call).await?);
         }
         let receipts = chain.all_mined(sent).await?;
@@ -262,19 +264,20 @@ impl Market {
 
 /// The demo's terms for one device.
 fn offer(unit: &Unit, lessor: Address, lessee: Address, contracts: &Deployed, start: u64, nonce: u64) -> Offer {
+    let price = unit.plan.kind.price();
     Offer {
         tokenId: U256::from(unit.token),
         lessor,
         payee: lessor,
         lessee,
         token: contracts.dollar,
-        class: unit.plan.class,
+        class: unit.plan.kind.class().0,
         committee: rules::COMMITTEE,
         stream: rules::STREAM,
         policyHash: keccak256(rules::policy_document()),
-        pricePerUnit: U256::from(rules::PRICE).to(),
-        maxUnitsPerSecond: U256::from(1u64).to(),
-        bond: U256::from(rules::BOND).to(),
+        pricePerUnit: U256::from(price.per_unit).to(),
+        maxUnitsPerSecond: U256::from(price.units_per_second).to(),
+        bond: U256::from(price.bond).to(),
         feeBp: rules::FEE_BP,
         minFee: U256::from(rules::MIN_FEE).to(),
         start,

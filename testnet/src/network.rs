@@ -203,7 +203,7 @@ impl Network {
         each.collect::<Option<_>>().context("a member is not registered")
     }
 
-    /// Starts the radio and the devices, each with its own folder.
+    /// Starts the kinds' helpers and the devices, each with its own folder.
     ///
     /// # Errors
     /// When one cannot be configured or started.
@@ -211,8 +211,10 @@ impl Network {
         let scope = self.scope.as_ref().context("the term is not active")?;
         let keys = self.receipt_keys().await?;
         let sets = equipment::write(&self.place, &self.market.units, scope, &keys, self.genesis, self.broker)?;
-        let radio = ["radio", "--config", path(&sets.radio)?];
-        self.helpers.push(Process::start("radio", &self.place.testnet, &radio, &self.place.logs)?);
+        for (kind, config) in &sets.helpers {
+            let helper = ["helper", "--kind", kind, "--config", path(config)?];
+            self.helpers.push(Process::start(kind, &self.place.testnet, &helper, &self.place.logs)?);
+        }
         for (name, config) in &sets.devices {
             let device = ["device", "--config", path(config)?];
             self.devices.push(Process::start(name, &self.place.testnet, &device, &self.place.logs)?);

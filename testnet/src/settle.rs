@@ -8,10 +8,10 @@ use alloy::primitives::U256;
 use anyhow::{Context as _, Result};
 
 use crate::bundle::Epoch;
-use crate::deeds::{self, Account, Book};
+use crate::deeds::{self, Account, Book, Facts};
 use crate::demo::{Checks, Sabotage, until};
-use crate::device::diary;
-use crate::expect::{self, Expected, Lease, Rules, Slots};
+use crate::device::{Clock, diary};
+use crate::expect::{Lease, Slots};
 use crate::faults::active;
 use crate::market::Settled;
 use crate::network::Network;
@@ -29,10 +29,8 @@ pub struct Settlement {
 /// What should have been paid, in the order of the market's units.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    /// What each device did.
+    /// What each device did, and what that is worth.
     pub each: Vec<Account>,
-    /// What that is worth.
-    pub expected: Vec<Expected>,
 }
 
 /// Waits for the last root, closes every lease with it, lets everyone withdraw and checks that no coin went astray.
@@ -62,7 +60,7 @@ pub async fn settle(network: &mut Network, progress: &Progress, checks: &mut Che
 
 /// What the lessor holds in the end: proven pay less fees, and the bonds less credits.
 fn lessor_balance(network: &Network, leases: &BTreeMap<u64, Settled>) -> U256 {
-    let bonds = u128::from(rules::BOND) * network.market.units.len() as u128;
+    let bonds = network.market.units.iter().map(|unit| u128::from(unit.plan.kind.price().bond)).sum::<u128>();
     let earned: u128 = leases.values().map(|lease| lease.paid - lease.fee).sum();
     let credits: u128 = leases.values().map(|lease| lease.credit).sum();
     U256::from(bonds + earned - credits)
@@ -91,27 +89,23 @@ pub async fn calculate(network: &Network, sabotage: Sabotage, checks: &mut Check
     checks
         .hold("beacons in time", void.is_empty(), || format!("slots {void:?} are void and no fault was planned there"));
 
-    let rules = clock(network);
-    let leases: Vec<Lease> = network.market.units.iter().map(|unit| lease(network, unit)).collect();
     let mut books = Vec::new();
     for unit in &network.market.units {
         let entries = diary::read(&equipment::folder(&network.place, unit).join(diary::FILE))?;
-        books.push(Book { unit, entries });
+        let lease = Lease::of(unit, network.genesis, network.genesis + rules::LEASE_S);
+        books.push(Book { unit, lease, entries });
     }
     if sabotage == Sabotage::Payout {
         hide_answers(&mut books);
     }
-    let each = deeds::accounts(&books, &leases, &rules, &slots);
+    let facts = Facts { clock: clock(network), slots, last_epoch: rules::EPOCHS - 1 };
+    let each = deeds::accounts(&books, &facts);
     for account in &each {
         let first = account.unexplained.first().cloned().unwrap_or_default();
         let count = account.unexplained.len();
         checks.hold("every loss was planned", count == 0, || format!("{count} were not, first {first}"));
     }
-    let expected = leases.iter().zip(&each);
-    let expected =
-        expected.map(|(lease, account)| expect::follow(&rules, lease, &slots, &account.deeds, rules::EPOCHS - 1));
-    let expected = expected.collect();
-    Ok(Accounts { each, expected })
+    Ok(Accounts { each })
 }
 
 /// Sabotage: a quarter of gpu-1's answers never happened, says the calculation.
@@ -121,39 +115,23 @@ fn hide_answers(books: &mut [Book<'_>]) {
     }
 }
 
-fn clock(network: &Network) -> Rules {
-    Rules {
-        genesis_ms: network.genesis * 1000,
-        slot_ms: rules::SLOT_MS,
-        epoch_ms: rules::EPOCH_S * 1000,
-        challenge_p: rules::CHALLENGE_P,
-        z_squared_millionths: rules::Z_SQUARED_MILLIONTHS,
-        credit_bp: rules::CREDIT_BP,
-    }
-}
-
-fn lease(network: &Network, unit: &crate::fleet::Unit) -> Lease {
-    Lease {
-        lease: unit.lease,
-        device: unit.token,
-        start: network.genesis,
-        end: network.genesis + rules::LEASE_S,
-        lag_ms: rules::lag_ms(unit.plan.class),
-    }
+const fn clock(network: &Network) -> Clock {
+    Clock { genesis_ms: network.genesis * 1000, slot_ms: rules::SLOT_MS, epoch_ms: rules::EPOCH_S * 1000 }
 }
 
 /// Every payout against the calculation, exactly.
 pub fn compare(network: &Network, settlement: &Settlement, accounts: &Accounts, checks: &mut Checks) {
-    let price = u128::from(rules::PRICE);
     let (before, mut wrong) = (checks.failures(), 0);
-    for (unit, expected) in network.market.units.iter().zip(&accounts.expected) {
+    for (unit, expected) in network.market.units.iter().zip(accounts.each.iter().map(|account| &account.expected)) {
         let name = format!("payout of lease {} ({})", unit.lease, unit.plan.name);
         let Some(settled) = settlement.leases.get(&unit.lease) else {
             checks.hold(&name, false, || "the lease was not closed".into());
             continue;
         };
+        let terms = unit.plan.kind.price();
+        let price = u128::from(terms.per_unit);
         let pay = u128::from(expected.good) * price;
-        let credit = (u128::from(expected.credit) * price).min(u128::from(rules::BOND));
+        let credit = (u128::from(expected.credit) * price).min(u128::from(terms.bond));
         let held = settled.paid == pay && settled.credit == credit;
         wrong += usize::from(!held);
         checks.hold(&name, held, || {
@@ -163,7 +141,7 @@ pub fn compare(network: &Network, settlement: &Settlement, accounts: &Accounts, 
             )
         });
     }
-    let all = accounts.expected.len();
+    let all = accounts.each.len();
     let text = format!("independent calculation: {} of {all} payouts equal to the last cent", all - wrong);
     checks.found(before, &text);
 }
@@ -175,14 +153,14 @@ pub fn compare(network: &Network, settlement: &Settlement, accounts: &Accounts, 
 pub async fn show(network: &Network, settlement: &Settlement, accounts: &Accounts) -> Result<()> {
     let mut reasons = reasons(network).await?;
     let mut rows = Vec::new();
-    for (unit, expected) in network.market.units.iter().zip(&accounts.expected) {
+    for (unit, expected) in network.market.units.iter().zip(accounts.each.iter().map(|account| &account.expected)) {
         let fault = unit.fault_name();
         let device = if fault.is_empty() { unit.plan.name.to_owned() } else { format!("{} ({fault})", unit.plan.name) };
         let settled = settlement.leases.get(&unit.lease);
         rows.push(Row {
             device,
             key: unit.key_name().into(),
-            class: if unit.plan.class == 2 { "coverage" } else { "uptime" }.into(),
+            class: unit.plan.kind.class().1.into(),
             answered: (expected.passed, expected.challenged),
             proven: (expected.good, rules::LEASE_S),
             score_bp: expected.passed * 10_000 / expected.challenged.max(1),

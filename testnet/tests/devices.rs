@@ -11,13 +11,15 @@ use aggregator::Share;
 use alloy::primitives::{Address, B256};
 use rumqttc::{AsyncClient, MqttOptions, QoS};
 use testnet::bundle::Scope;
-use testnet::deeds::{Account, Book, accounts};
-use testnet::device::{DeviceConfig, diary};
-use testnet::expect::{Expected, Lease, Rules, Slot, Slots, due_in, follow};
-use testnet::fleet::{FLEET, FORK_EVERY, Fault, Unit};
+use testnet::deeds::{Account, Book, Facts, accounts};
+use testnet::device::{Clock, DeviceConfig, diary};
+use testnet::expect::{Lease, Slot, Slots, due_in};
+use testnet::fleet::{Unit, fleet};
+use testnet::kind::rig::{FORK_EVERY, SILENT};
+use testnet::kind::{KINDS, Pay, named};
 use testnet::place::Place;
 use testnet::process::free_port;
-use testnet::{broker, device, equipment, radio, rules};
+use testnet::{broker, device, equipment, rules};
 
 /// Slots of work, one second each.
 const SLOTS: u64 = 9;
@@ -46,16 +48,16 @@ fn place(name: &str) -> Place {
 
 fn units() -> Vec<Unit> {
     let make = |(token, mut plan): (u64, testnet::fleet::Plan)| {
-        if let Fault::Silent(from) = &mut plan.fault {
-            *from = SILENT_MS;
+        if let Some(adversary) = plan.adversary.as_mut().filter(|one| one.name == SILENT) {
+            adversary.number = SILENT_MS;
         }
         Unit { token, lease: token + 100, ..Unit::new(plan) }
     };
-    (1..).zip(FLEET).map(make).collect()
+    (1..).zip(fleet()).map(make).collect()
 }
 
 /// Publishes lease hints and then a beacon a second; returns the slots with their seeds, by epoch of either class.
-async fn committee(scope: &Scope, share: &Share, units: &[Unit], clock: &Rules, broker: SocketAddr) -> Slots {
+async fn committee(scope: &Scope, share: &Share, units: &[Unit], clock: &Clock, broker: SocketAddr) -> Slots {
     let mut options = MqttOptions::new("committee", "127.0.0.1", broker.port());
     options.set_keep_alive(Duration::from_secs(10));
     let (client, mut events) = AsyncClient::new(options, 64);
@@ -68,7 +70,8 @@ async fn committee(scope: &Scope, share: &Share, units: &[Unit], clock: &Rules, 
     });
     let start = clock.genesis_ms / 1000;
     for unit in units {
-        let hint = (unit.token, unit.lease, unit.plan.class, start, start + SLOTS, rules::CHALLENGE_P);
+        let kind = unit.plan.kind;
+        let hint = (unit.token, unit.lease, kind.class().0, start, start + SLOTS, kind.rules().challenge_p);
         let hint = minicbor::to_vec(hint).unwrap();
         client.publish(format!("plumbline/v1/down/{}/lease", unit.kid()), QoS::AtLeastOnce, true, hint).await.unwrap();
     }
@@ -80,7 +83,7 @@ async fn committee(scope: &Scope, share: &Share, units: &[Unit], clock: &Rules, 
         let payload = [slot.to_be_bytes().as_slice(), &certificate].concat();
         client.publish("plumbline/v1/beacon", QoS::AtLeastOnce, false, payload).await.unwrap();
         let seed = Some(attest::challenge::seed(&certificate));
-        for lag in [rules::lag_ms(1), rules::lag_ms(2)] {
+        for lag in KINDS.iter().map(|kind| kind.lag_ms()) {
             slots.insert((due_in(clock, lag, slot), slot), Slot { seed, void: false });
         }
     }
@@ -90,7 +93,7 @@ async fn committee(scope: &Scope, share: &Share, units: &[Unit], clock: &Rules, 
 }
 
 /// Runs the demo's devices for [`SLOTS`] seconds.
-async fn play(place: &Place, units: &[Unit]) -> (Rules, Slots) {
+async fn play(place: &Place, units: &[Unit]) -> (Clock, Slots) {
     let share = Share::from_bytes(0, &[7; 32]).unwrap();
     let scope = Scope {
         chain_id: 31_337,
@@ -105,39 +108,34 @@ async fn play(place: &Place, units: &[Unit]) -> (Rules, Slots) {
     std::thread::spawn(move || broker::run(&broker::BrokerConfig { listen }));
     let genesis = now_ms() / 1000 + 6;
     let sets = equipment::write(place, units, &scope, &[], genesis, listen.port()).unwrap();
-    let air = radio::RadioConfig::load(&sets.radio).unwrap();
-    let mut tasks = vec![tokio::spawn(radio::run(air))];
+    let help = |(kind, config): &(&str, PathBuf)| tokio::spawn(named(kind).unwrap().help(config.clone()));
+    let mut tasks: Vec<_> = sets.helpers.iter().map(help).collect();
     for (_, config) in &sets.devices {
         tasks.push(tokio::spawn(device::run(DeviceConfig::load(config).unwrap())));
     }
-    let clock = Rules {
-        genesis_ms: genesis * 1000,
-        slot_ms: rules::SLOT_MS,
-        epoch_ms: rules::EPOCH_S * 1000,
-        challenge_p: rules::CHALLENGE_P,
-        z_squared_millionths: rules::Z_SQUARED_MILLIONTHS,
-        credit_bp: rules::CREDIT_BP,
-    };
+    let clock = Clock { genesis_ms: genesis * 1000, slot_ms: rules::SLOT_MS, epoch_ms: rules::EPOCH_S * 1000 };
     let slots = committee(&scope, &share, units, &clock, listen).await;
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     (clock, slots)
 }
 
-fn check(unit: &Unit, account: &Account, expected: &Expected) {
-    let name = unit.plan.name;
+fn check(unit: &Unit, account: &Account) {
+    let (name, expected) = (unit.plan.name, &account.expected);
     assert!(account.unexplained.is_empty(), "{name}: {:?}", account.unexplained);
     assert!(!account.taken.is_empty(), "{name}: the broker took nothing");
-    let lost = expected.challenged - expected.passed;
-    match unit.plan.fault {
-        Fault::None if unit.plan.class == 1 => assert_eq!(lost, 0, "{name}: {expected:?}"),
-        Fault::Replay => assert_eq!(lost, 0, "{name}: {expected:?}"),
-        Fault::None => assert!(expected.passed > 0, "{name}: {expected:?}"),
-        Fault::Silent(_) => assert!(lost >= 2 && expected.passed >= 2, "{name}: {expected:?}"),
-        Fault::Fork(_) => assert_eq!(lost, expected.challenged / FORK_EVERY, "{name}: {expected:?}"),
-        Fault::FalseWitness => {
-            let lies = account.deeds.lies.len() as u64;
+    let (lost, lies) = (expected.challenged - expected.passed, account.deeds.lies.len() as u64);
+    assert!(expected.passed > 0 || unit.plan.kind.luck(), "{name}: {expected:?}");
+    match unit.plan.adversary {
+        None if unit.plan.kind.luck() => assert!(expected.passed > 0 && lies == 0, "{name}: {expected:?}"),
+        None => assert_eq!(lost, 0, "{name}: {expected:?}"),
+        Some(adversary) if adversary.pay == Pay::Whole => assert_eq!(lost, 0, "{name}: {expected:?}"),
+        Some(adversary) if adversary.name == "forks" => {
+            assert_eq!(lost, expected.challenged / FORK_EVERY, "{name}: {expected:?}");
+        }
+        Some(adversary) if adversary.caught_by.contains(&"FALSE_WITNESS") => {
             assert!(lies >= 3 && lost >= lies, "{name}: {lies} lies, {expected:?}");
         }
+        Some(_) => assert!(lost >= 2, "{name}: {expected:?}"),
     }
 }
 
@@ -146,16 +144,12 @@ async fn every_device_does_what_it_was_told_and_its_diary_says_so() {
     let (place, units) = (place("devices"), units());
     let (clock, slots) = play(&place, &units).await;
     let read = |unit| diary::read(&equipment::folder(&place, unit).join(diary::FILE)).unwrap();
-    let books: Vec<Book<'_>> = units.iter().map(|unit| Book { unit, entries: read(unit) }).collect();
     let start = clock.genesis_ms / 1000;
-    let lease = |unit: &Unit| {
-        let lag_ms = rules::lag_ms(unit.plan.class);
-        Lease { lease: unit.lease, device: unit.token, start, end: start + SLOTS, lag_ms }
-    };
-    let leases: Vec<Lease> = units.iter().map(lease).collect();
-    let accounts = accounts(&books, &leases, &clock, &slots);
-    for ((unit, lease), account) in units.iter().zip(&leases).zip(&accounts) {
-        check(unit, account, &follow(&clock, lease, &slots, &account.deeds, 1));
+    let book = |unit| Book { unit, lease: Lease::of(unit, start, start + SLOTS), entries: read(unit) };
+    let books: Vec<Book<'_>> = units.iter().map(book).collect();
+    let accounts = accounts(&books, &Facts { clock, slots, last_epoch: 1 });
+    for (unit, account) in units.iter().zip(&accounts) {
+        check(unit, account);
     }
     std::fs::remove_dir_all(&place.run).unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a demo device is told: its identity, its lease's class, where to connect, how to misbehave. Also the two facts that
+//! What a demo device is told: its identity, its kind, where to connect, how to cheat. Also the two facts that
 //! exist only once the committee is active and are therefore waited for. Leaves out: leases, which arrive over MQTT.
 
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct DeviceConfig {
     /// Name in logs.
     pub name: String,
-    /// Folder of its boot count, hash chains and diary (`diary.jsonl`); made if absent.
+    /// Folder of its boot count, what its kind keeps, and its diary (`diary.jsonl`); made if absent.
     pub dir: PathBuf,
     /// Key algorithm.
     pub alg: Algorithm,
@@ -39,8 +39,8 @@ pub struct DeviceConfig {
     pub term: u64,
     /// Brokers; every message goes to all of them.
     pub brokers: Vec<SocketAddr>,
-    /// What it is.
-    pub kind: Kind,
+    /// Its kind's name (`kind`).
+    pub kind: String,
     /// ERC-721 token id.
     pub token: u64,
     /// Its place, opened in the boot message.
@@ -55,16 +55,16 @@ pub struct DeviceConfig {
     pub deadline_ms: u64,
     /// How it cheats or fails.
     #[serde(default)]
-    pub misbehaviour: Misbehaviour,
-    /// The radio model; hotspots only.
+    pub adversary: Option<Told>,
+    /// A datagram line of its own, to its kind's helper.
     #[serde(default)]
-    pub radio: Option<SocketAddr>,
-    /// Own address on the radio model's network; hotspots only.
-    #[serde(default)]
-    pub radio_listen: Option<SocketAddr>,
+    pub line: Option<Line>,
     /// Folder of recordings; `PLUMBLINE_DATA`, then `../shared/data`, when not given.
     #[serde(default)]
     pub recordings: Option<PathBuf>,
+    /// Its kind's own settings.
+    #[serde(default)]
+    pub settings: toml::Table,
 }
 
 const fn two_seconds() -> u64 {
@@ -81,27 +81,24 @@ pub enum Algorithm {
     P256,
 }
 
-/// What a device is; decides what it measures and which class of challenge it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A GPU server: power readings; class 1.
-    Gpu,
-    /// A sensor: ambient temperature; class 1.
-    Sensor,
-    /// A radio hotspot: heartbeats; class 2.
-    Hotspot,
+/// How a device must cheat or fail; its kind knows the name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// Name.
+    pub name: String,
+    /// How much of it.
+    pub number: u64,
 }
 
-impl Kind {
-    /// Class of proof (docs/protocol.md §5).
-    #[must_use]
-    pub const fn class(self) -> u8 {
-        match self {
-            Self::Gpu | Self::Sensor => 1,
-            Self::Hotspot => 2,
-        }
-    }
+/// Two ends of a datagram line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The device's own end.
+    pub own: SocketAddr,
+    /// The other end.
+    pub to: SocketAddr,
 }
 
 /// A place in units of 1e-7 degree, with the salt of its commitment.
@@ -114,33 +111,6 @@ pub struct Place {
     pub lon_e7: i32,
     /// 16 bytes hex.
     pub salt: String,
-}
-
-/// A planned fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Misbehaviour {
-    /// Honest.
-    #[default]
-    None,
-    /// Sends nothing from that moment on; the process stays.
-    Silent {
-        /// Milliseconds after genesis.
-        from_ms_after_genesis: u64,
-    },
-    /// Sends its own old messages again, byte for byte, with every answer.
-    Replay,
-    /// Signs two different answers with one sequence number.
-    Fork {
-        /// In every n-th challenge; 0 is read as 1.
-        every_n: u64,
-    },
-    /// Reports, in place of what it heard, payloads that nobody sent.
-    FalseWitness {
-        /// Leases to invent receptions for, beside every lease it has ever heard.
-        #[serde(default)]
-        leases: Vec<u64>,
-    },
 }
 
 /// The network's time, fixed by the activation of the term.
@@ -276,21 +246,26 @@ receipts_needed = 2
 committee = 1
 term = 1
 brokers = ["127.0.0.1:1883"]
-kind = "hotspot"
+kind = "radio"
 token = 9
 group_key_file = "group"
 run_file = "run.toml"
-radio = "127.0.0.1:4000"
-radio_listen = "127.0.0.1:4009"
+
+[line]
+own = "127.0.0.1:4009"
+to = "127.0.0.1:4000"
 
 [location]
 lat_e7 = 451840000
 lon_e7 = 57070000
 salt = "000102030405060708090a0b0c0d0e0f"
 
-[misbehaviour]
-kind = "false_witness"
-leases = [6, 7]
+[adversary]
+name = "sulks"
+number = 3
+
+[settings]
+others = [6, 7]
 "#;
 
     #[test]
@@ -299,12 +274,13 @@ leases = [6, 7]
         assert_eq!(config.network().unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(config.receipt_keys().unwrap(), [[3; 32]]);
         assert_eq!(config.place().unwrap().unwrap().salt.last(), Some(&15));
-        assert_eq!(config.misbehaviour, Misbehaviour::FalseWitness { leases: vec![6, 7] });
-        assert_eq!((config.kind.class(), config.deadline_ms), (2, 2_000));
+        assert_eq!(config.adversary, Some(Told { name: "sulks".into(), number: 3 }));
+        assert_eq!((config.kind.as_str(), config.deadline_ms), ("radio", 2_000));
         let wrong = TEXT.replace("token = 9", "token = 9\ntokens = 1");
         assert!(toml::from_str::<DeviceConfig>(&wrong).is_err());
         let again: DeviceConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
-        assert_eq!(again.misbehaviour, config.misbehaviour);
+        assert_eq!((again.adversary, again.line), (config.adversary, config.line));
+        assert_eq!(again.settings, config.settings);
     }
 
     #[test]

@@ -37,16 +37,16 @@ fn config(dir: &Path, broker: SocketAddr) -> DeviceConfig {
         committee: 1,
         term: 1,
         brokers: vec![broker],
-        kind: Kind::Sensor,
+        kind: "rig".into(),
         token: TOKEN,
         location: None,
         group_key_file: dir.join("group"),
         run_file: dir.join("run.toml"),
         deadline_ms: 2_000,
-        misbehaviour: Misbehaviour::Fork { every_n: 1 },
-        radio: None,
-        radio_listen: None,
+        adversary: Some(Told { name: "forks".into(), number: 1 }),
+        line: None,
         recordings: Some("nowhere".into()),
+        settings: toml::from_str("model = \"room\"").unwrap(),
     }
 }
 
@@ -145,32 +145,20 @@ async fn a_device_answers_a_beacon_over_a_broker() {
 }
 
 #[tokio::test]
-async fn a_hotspots_frame_crosses_the_air_to_another() {
-    let dir = std::env::temp_dir();
-    let free = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (radio, one, two) = (free(), free(), free());
-    let place = |token, lat_e7, address| crate::radio::Hotspot { token, lat_e7, lon_e7: 0, address };
-    let hotspots = vec![place(6, 0, one), place(7, 50_000, two)];
-    let air =
-        crate::radio::RadioConfig { listen: radio, seed: 1, recordings: Some("nowhere".into()), log: None, hotspots };
-    let air = tokio::spawn(crate::radio::run(air));
-    let on = |listen| DeviceConfig {
-        kind: Kind::Hotspot,
-        radio: Some(radio),
-        radio_listen: Some(listen),
-        ..config(&dir, radio)
-    };
-    let (sender, listener) = (Air::open(&on(one)).await.unwrap(), Air::open(&on(two)).await.unwrap());
-    let frame = Frame { token: 6, lease: 16, slot: 3, payload: [9; 16], attenuation_db: 0 };
-    for _ in 0..100 {
-        sender.send(&frame).await.unwrap();
-        if let Ok(heard) = tokio::time::timeout(Duration::from_millis(100), listener.listen()).await {
-            assert_eq!((heard.reception().lease, heard.slot, heard.reception().payload), (16, 3, [9; 16]));
-            air.abort();
-            return;
-        }
-    }
-    panic!("nothing was heard in ten seconds");
+async fn a_line_carries_datagrams_from_its_other_end_only() {
+    let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let wire = Wire::open(Some(Line { own, to: other.local_addr().unwrap() })).await.unwrap();
+    stranger.send_to(b"hiss", own).await.unwrap();
+    other.send_to(b"frame", own).await.unwrap();
+    assert_eq!(wire.listen().await, b"frame");
+    wire.send(b"answer").await.unwrap();
+    let mut buffer = [0; 16];
+    let (length, from) = other.recv_from(&mut buffer).await.unwrap();
+    assert_eq!((buffer.get(..length), from), (Some(&b"answer"[..]), own));
+    let silent = Wire::open(None).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(20), silent.listen()).await.is_err());
 }
 
 /// What the node received: a boot first, then answers that verify and carry the draw, with the ids of the diary.

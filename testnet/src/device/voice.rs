@@ -1,5 +1,5 @@
 //! How a device signs: an `attest` device with its boot count on disk, plus the two things only a cheat does, signing twice
-//! with one sequence number and sending old bytes again. Leaves out: what to say (`duty`) and to whom (`link`).
+//! with one sequence number and sending old bytes again. Leaves out: what to say (`watch`) and to whom (`link`).
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use attest::{
-    AnswerBody, Body, BootBody, Claims, Class, CommitmentBody, Device, MAX_MESSAGE, Network, PublicKey, RevealBody,
-    SignError, Signer, SoftEd25519, SoftP256, Storage, ToBeSigned, WitnessBody,
+    Body, BootBody, Claims, Class, Device, Location, MAX_MESSAGE, Network, PublicKey, SignError, Signer, SoftEd25519,
+    SoftP256, Storage, ToBeSigned,
 };
 use sha2::{Digest as _, Sha256};
 
 use super::config::Algorithm;
-use super::duty::Speech;
+use super::speech::Speech;
 
 /// Own messages kept for replays.
 const PAST: usize = 64;
@@ -116,17 +116,24 @@ pub struct Voice {
     device: Device<Key>,
     prev: [u8; 16],
     seed: [u8; 32],
+    place: Option<Location>,
     past: VecDeque<Sealed>,
 }
 
 impl Voice {
-    /// Starts a boot; the new boot count is durable before this returns.
+    /// Starts a boot, `place` to be opened in its first message; the new boot count is durable before this returns.
     ///
     /// # Errors
     /// When the boot count cannot be read or stored.
-    pub fn boot(alg: Algorithm, seed: [u8; 32], network: Network, storage: &mut BootFile) -> Result<Self> {
+    pub fn boot(
+        alg: Algorithm,
+        seed: [u8; 32],
+        network: Network,
+        place: Option<Location>,
+        storage: &mut BootFile,
+    ) -> Result<Self> {
         let device = Device::boot(Key::from_seed(alg, seed), storage, network).context("boot count")?;
-        Ok(Self { device, prev: [0; 16], seed, past: VecDeque::new() })
+        Ok(Self { device, prev: [0; 16], seed, place, past: VecDeque::new() })
     }
 
     /// Key id.
@@ -146,16 +153,10 @@ impl Voice {
     /// # Errors
     /// When the claims do not encode or the key does not sign.
     pub fn say(&mut self, iat: u64, speech: &Speech) -> Result<Vec<Sealed>> {
-        let nonce = if let Speech::Answer { draw, .. } = speech { Some(*draw) } else { None };
-        let body = self.body(speech);
-        let mut buffer = [0; MAX_MESSAGE];
-        let prev = self.prev;
-        let signed = self.device.message(Some(iat), nonce, &body, &mut buffer)?;
-        let first =
-            Sealed { class: signed.class, bytes: signed.bytes.to_vec(), id: signed.id, seq: signed.seq, fork: false };
-        self.prev = attest::link(&first.id);
+        let (nonce, body, prev) = (speech.nonce, speech.body(), self.prev);
+        let first = self.seal(iat, nonce, &body)?;
         let mut out = vec![first];
-        if let (Speech::Answer { fork: true, .. }, Some(first)) = (speech, out.first()) {
+        if let Some(first) = out.first().filter(|_| speech.fork) {
             let claims = Claims {
                 iat: Some(iat.saturating_add(1)),
                 nonce,
@@ -182,28 +183,22 @@ impl Voice {
         self.past.iter().step_by(step).take(REPLAYS).cloned().collect()
     }
 
-    fn body<'a>(&self, speech: &'a Speech) -> Body<'a> {
-        match speech {
-            Speech::Telemetry(readings) => Body::Telemetry(readings.as_slice().into()),
-            Speech::Heartbeat => Body::Heartbeat,
-            Speech::Boot(location) => {
-                Body::Boot(BootBody { seed: self.boot_seed(), firmware: firmware(), location: *location })
-            }
-            Speech::Answer { lease, slot, .. } => Body::Answer(AnswerBody { lease: *lease, slot: *slot }),
-            Speech::Commitment { chain, anchor } => Body::Commitment(CommitmentBody {
-                lease: chain.lease,
-                first_slot: chain.first_slot,
-                length: chain.length,
-                anchor: *anchor,
-            }),
-            Speech::Witness { slot, commitment } => Body::Witness(WitnessBody { slot: *slot, commitment: *commitment }),
-            Speech::Reveal { slot, secret, salt, receptions } => Body::Reveal(RevealBody {
-                slot: *slot,
-                secret: *secret,
-                salt: *salt,
-                receptions: receptions.as_slice().into(),
-            }),
-        }
+    /// Signs the boot message, which opens the device's place.
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub fn introduce(&mut self, iat: u64) -> Result<Sealed> {
+        let body = BootBody { seed: self.boot_seed(), firmware: firmware(), location: self.place };
+        let sealed = self.seal(iat, None, &Body::Boot(body))?;
+        self.past.push_back(sealed.clone());
+        Ok(sealed)
+    }
+
+    fn seal(&mut self, iat: u64, nonce: Option<[u8; 32]>, body: &Body<'_>) -> Result<Sealed> {
+        let mut buffer = [0; MAX_MESSAGE];
+        let signed = self.device.message(Some(iat), nonce, body, &mut buffer)?;
+        self.prev = attest::link(&signed.id);
+        Ok(Sealed { class: signed.class, bytes: signed.bytes.to_vec(), id: signed.id, seq: signed.seq, fork: false })
     }
 
     /// Fresh in every boot, since the boot count is.
@@ -231,18 +226,18 @@ mod tests {
     fn voice(name: &str, alg: Algorithm) -> (Voice, PathBuf) {
         let dir = std::env::temp_dir().join(format!("plumbline-voice-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        (Voice::boot(alg, [5; 32], NETWORK, &mut BootFile::new(&dir)).unwrap(), dir)
+        (Voice::boot(alg, [5; 32], NETWORK, None, &mut BootFile::new(&dir)).unwrap(), dir)
     }
 
     fn answer(slot: u64, fork: bool) -> Speech {
-        Speech::Answer { lease: 9, slot, draw: [3; 32], fork }
+        Speech::answer(9, slot, [3; 32]).forked(fork)
     }
 
     #[test]
     fn a_fork_is_two_valid_messages_with_one_sequence_number() {
         for alg in [Algorithm::Ed25519, Algorithm::P256] {
             let (mut voice, dir) = voice(&format!("fork-{alg:?}"), alg);
-            voice.say(1_000, &Speech::Heartbeat).unwrap();
+            voice.say(1_000, &Speech::new(Body::Heartbeat)).unwrap();
             let both = voice.say(1_001, &answer(4, true)).unwrap();
             let [first, twin] = &both[..] else { panic!("{both:?}") };
             assert_eq!((first.seq, twin.seq), (1, 1));
@@ -255,7 +250,7 @@ mod tests {
                 let claims = Claims::decode(Class::Answer, envelope.payload).unwrap();
                 assert_eq!(
                     (claims.nonce, claims.body),
-                    (Some([3; 32]), Body::Answer(AnswerBody { lease: 9, slot: 4 }))
+                    (Some([3; 32]), Body::Answer(attest::AnswerBody { lease: 9, slot: 4 }))
                 );
                 prevs.push(claims.prev);
             }
@@ -283,22 +278,19 @@ mod tests {
     #[test]
     fn boots_count_up_across_processes_and_every_class_signs() {
         let (mut first, dir) = voice("boots", Algorithm::P256);
-        let second = Voice::boot(Algorithm::P256, [5; 32], NETWORK, &mut BootFile::new(&dir)).unwrap();
+        let second = Voice::boot(Algorithm::P256, [5; 32], NETWORK, None, &mut BootFile::new(&dir)).unwrap();
         assert_eq!((first.boot_count() + 1, first.kid()), (second.boot_count(), second.kid()));
         assert_ne!(first.boot_seed(), second.boot_seed());
-        let reception = attest::Reception { lease: 2, payload: [1; 16], rssi: -11_000, snr: -250 };
-        let chain = super::super::lease::Chain { lease: 9, first_slot: 3, length: 60 };
+        assert_eq!(first.introduce(1_000).unwrap().class, Class::Boot);
+        let commitment = attest::CommitmentBody { lease: 9, first_slot: 3, length: 60, anchor: [4; 32] };
         let speeches = [
-            Speech::Boot(Some(attest::Location { lat: 451_840_000, lon: 57_070_000, salt: [2; 16] })),
-            Speech::Telemetry(vec![attest::Reading { channel: 1, exponent: -2, mantissa: 5_012 }]),
-            Speech::Heartbeat,
-            Speech::Commitment { chain, anchor: [4; 32] },
-            Speech::Witness { slot: 5, commitment: [6; 32] },
-            Speech::Reveal { slot: 5, secret: Some([7; 32]), salt: [8; 16], receptions: vec![reception; 1] },
-            Speech::Reveal { slot: 6, secret: None, salt: [8; 16], receptions: vec![] },
+            Speech::new(vec![attest::Reading { channel: 1, exponent: -2, mantissa: 5_012 }]),
+            Speech::new(Body::Heartbeat),
+            Speech::new(Body::Commitment(commitment)),
+            Speech::new(Body::Witness(attest::WitnessBody { slot: 5, commitment: [6; 32] })),
         ];
         let key = Key::from_seed(Algorithm::P256, [5; 32]).public_key();
-        for (seq, speech) in (0..).zip(&speeches) {
+        for (seq, speech) in (1..).zip(&speeches) {
             let sealed = first.say(1_000, speech).unwrap();
             let [message] = &sealed[..] else { panic!("{sealed:?}") };
             assert_eq!(message.seq, seq);
@@ -306,7 +298,7 @@ mod tests {
             assert!(attest::verify(&envelope, message.class, &NETWORK, &key).is_ok(), "{speech:?}");
         }
         std::fs::write(dir.join("boot"), "not a count").unwrap();
-        assert!(Voice::boot(Algorithm::P256, [5; 32], NETWORK, &mut BootFile::new(&dir)).is_err());
+        assert!(Voice::boot(Algorithm::P256, [5; 32], NETWORK, None, &mut BootFile::new(&dir)).is_err());
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -14,8 +14,9 @@ use testnet::api::Api;
 use testnet::chain::{Actor, Chain};
 use testnet::committee::path;
 use testnet::contracts::{Deployed, DeviceRegistry, LeaseEscrow, Offer, TestDollar};
-use testnet::device::{Algorithm, Clock, DeviceConfig, Entry, Kind, Misbehaviour, diary};
-use testnet::fleet::{FLEET, Fault, Unit};
+use testnet::device::{Algorithm, Clock, DeviceConfig, Entry, diary};
+use testnet::fleet::Unit;
+use testnet::kind::named;
 use testnet::process::Process;
 use testnet::{market, rules};
 
@@ -41,9 +42,8 @@ pub(crate) struct Terms {
 impl Leased {
     /// An honest device with a P-256 key: the chain checks it itself.
     pub(crate) async fn prepare(chain: &Chain) -> Self {
-        let plan = FLEET.iter().find(|plan| plan.class == 1 && plan.alg == 2).unwrap();
-        let mut plan = *plan;
-        plan.fault = Fault::None;
+        let plan = named("rig").unwrap().fleet().into_iter().find(|plan| plan.alg == 2 && plan.model == "room");
+        let plan = testnet::fleet::Plan { adversary: None, ..plan.unwrap() };
         Self {
             lessor: chain.actor("lessor").await.unwrap(),
             lessee: chain.actor("lessee").await.unwrap(),
@@ -65,7 +65,7 @@ impl Leased {
             publicKey: Bytes::copy_from_slice(self.unit.key.bytes()),
             proof: Bytes::copy_from_slice(&self.unit.claim(chain.id, set.devices, owner).unwrap()),
             locationCommitment: B256::from(self.unit.commitment()),
-            class: self.unit.plan.class,
+            class: self.unit.plan.kind.class().0,
         };
         let registered = chain.mined(chain.tell(&self.lessor, set.devices, &call).await.unwrap()).await.unwrap();
         let mut logs = registered.logs().iter();
@@ -78,7 +78,7 @@ impl Leased {
     }
 
     pub(crate) async fn open(&mut self, chain: &Chain, set: &Deployed, terms: &Terms) {
-        let whole = U256::from(rules::PRICE * terms.seconds);
+        let whole = U256::from(rules::BY_THE_SECOND.per_unit * terms.seconds);
         // The first term may have begun meanwhile: a lease begins at the earliest when it is opened.
         let start = terms.start.max(chain.head().await.unwrap().1 + 3);
         let offer = Offer {
@@ -87,11 +87,11 @@ impl Leased {
             payee: self.lessor.address(),
             lessee: self.lessee.address(),
             token: set.dollar,
-            class: self.unit.plan.class,
+            class: self.unit.plan.kind.class().0,
             committee: rules::COMMITTEE,
             stream: rules::STREAM,
             policyHash: terms.policy_hash,
-            pricePerUnit: U256::from(rules::PRICE).to(),
+            pricePerUnit: U256::from(rules::BY_THE_SECOND.per_unit).to(),
             maxUnitsPerSecond: U256::from(1u64).to(),
             bond: whole.to(),
             feeBp: rules::FEE_BP,
@@ -133,16 +133,16 @@ impl Leased {
             committee: rules::COMMITTEE,
             term: rules::TERM,
             brokers,
-            kind: Kind::Sensor,
+            kind: "rig".into(),
             token: self.unit.token,
             location: None,
             group_key_file: file("group.key"),
             run_file: file("clock.toml"),
             deadline_ms: 500,
-            misbehaviour: Misbehaviour::None,
-            radio: None,
-            radio_listen: None,
+            adversary: None,
+            line: None,
             recordings: Some("nowhere".into()),
+            settings: toml::from_str("model = \"room\"").unwrap(),
         }
     }
 

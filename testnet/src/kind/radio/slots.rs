@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use attest::{Reception, challenge};
 use sha2::{Digest as _, Sha256};
 
-use super::config::Clock;
-use super::lease::{Chain, Lease, plan};
+use crate::device::Clock;
+use crate::device::lease::{Chain, Lease, plan};
 
 /// Earliest witness after the slot's start, ms.
 pub const WITNESS_AFTER: u64 = 500;
@@ -280,5 +280,5 @@ impl Coverage {
 }
 
 #[cfg(test)]
-#[path = "coverage_tests.rs"]
+#[path = "slots_tests.rs"]
 mod tests;

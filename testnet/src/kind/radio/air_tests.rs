@@ -1,4 +1,4 @@
-//! Tests of `radio`: the same seed gives the same air, links of the demo's size mostly hold, nobody speaks for another.
+//! Tests of `air`: the same seed gives the same air, links of the demo's size mostly hold, nobody speaks for another.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn frame(slot: u64, attenuation_db: u8) -> Frame {
 
 /// The model, and the recordings where they are.
 fn channels(seed: u64) -> Vec<Channel> {
-    let data = recording::folder(None).or_else(|| recording::folder(Some(Path::new("../../shared/data"))));
+    let data = recording::test_data();
     if data.is_none() {
         println!("skipped: no data folder, only the model is tested");
     }

@@ -1,4 +1,4 @@
-//! Tests of `coverage`: two hotspots in one slot, a late frame, a late process, a false witness.
+//! Tests of `slots`: two hotspots in one slot, a late frame, a late process, a false witness.
 
 use super::*;
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::net::UdpSocket;
 
-use crate::recording::{self, Link, Source, free_space_loss};
+use super::links::{self, Link, free_space_loss};
+use crate::recording::{self, Source};
 
 /// Weakest power that a hotspot receives, dBm: half a decibel above the policy's floor (SF12 at 125 kHz).
 pub const FLOOR_DBM: f64 = -136.5;
@@ -139,14 +140,14 @@ impl Channel {
     /// # Errors
     /// When the recording is there and cannot be read.
     pub fn new(seed: u64, data: Option<&Path>) -> Result<Self> {
-        Ok(Self { seed, links: recording::helium_links(data)? })
+        Ok(Self { seed, links: links::helium_links(data)? })
     }
 
     /// Which of the two it is.
     #[must_use]
     pub const fn source(&self) -> Source {
         match self.links {
-            Some(_) => recording::helium_source(),
+            Some(_) => links::SOURCE,
             None => Source::Model("log-distance with shadowing"),
         }
     }
@@ -279,5 +280,5 @@ pub async fn run(config: RadioConfig) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "radio_tests.rs"]
+#[path = "air_tests.rs"]
 mod tests;
