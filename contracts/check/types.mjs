@@ -23,7 +23,7 @@ export const types = {
 };
 
 export const leafType = fields(
-  "uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment," +
+  "address escrow,uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment," +
     "uint64 through,bytes32 evidenceRoot,bytes32 policyHash",
 );
 

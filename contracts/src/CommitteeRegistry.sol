@@ -202,9 +202,14 @@ contract CommitteeRegistry is CommitteeKeys, Ownable2Step {
     }
 
     /// @inheritdoc ICommitteeRegistry
+    function termAt(uint64 committee, uint64 time) external view returns (uint64) {
+        Committee storage c = _committees[committee];
+        return _termOf(committee, time < c.genesis || c.activeTerm == 0 ? 0 : (time - c.genesis) / c.epochSeconds);
+    }
+
+    /// @inheritdoc ICommitteeRegistry
     function keyFor(uint64 committee, uint64 epoch) external view returns (uint64 term, bytes memory groupKey) {
-        term = _committees[committee].activeTerm;
-        while (term != 0 && _terms[committee][term].fromEpoch > epoch) term = _terms[committee][term].previous;
+        term = _termOf(committee, epoch);
         groupKey = CodeStore.read(_activated(committee, term).key);
     }
 
@@ -275,6 +280,12 @@ contract CommitteeRegistry is CommitteeKeys, Ownable2Step {
         Committee storage c = _committees[committee];
         if (c.activeTerm == 0) revert TermUnknown(committee, 0);
         return (uint256(c.genesis) + uint256(epoch) * c.epochSeconds).toUint64();
+    }
+
+    /// @dev The term to which an epoch belongs; 0 before the first activation.
+    function _termOf(uint64 committee, uint64 epoch) private view returns (uint64 term) {
+        term = _committees[committee].activeTerm;
+        while (term != 0 && _terms[committee][term].fromEpoch > epoch) term = _terms[committee][term].previous;
     }
 
     /// @dev Writes the members' indices and returns their keys in order.

@@ -23,6 +23,11 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
         bool locked;
     }
 
+    struct History {
+        uint64 registeredAt;
+        uint64 transfers;
+    }
+
     uint8 public constant ED25519 = 1;
     uint8 public constant P_256 = 2;
 
@@ -34,6 +39,9 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
 
     mapping(uint256 tokenId => Device) private _devices;
     mapping(uint256 tokenId => Use) private _uses;
+    mapping(uint256 tokenId => History) private _histories;
+    /// @inheritdoc IDeviceRegistry
+    mapping(bytes32 thumbprint => uint256 tokenId) public meterOf;
     /// @notice Token whose active key this is; zero = none.
     mapping(bytes32 thumbprint => uint256 tokenId) public activeKey;
     /// @notice Keys that never count again.
@@ -130,6 +138,18 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
     }
 
     /// @inheritdoc IDeviceRegistry
+    function setMeterKey(uint256 tokenId, bytes32 thumbprint_) external {
+        _requireOwner(tokenId);
+        _setMeter(tokenId, thumbprint_);
+    }
+
+    /// @notice Takes a meter from a device whose owner named one that is not its own. Governance only, and not while the
+    /// device is leased.
+    function freeMeter(uint256 tokenId) external onlyOwner {
+        _setMeter(tokenId, 0);
+    }
+
+    /// @inheritdoc IDeviceRegistry
     function endorse(bytes calldata certificate, bytes calldata makerKey) external {
         Endorsed memory e = _requireMaker(certificate, makerKey);
         _requireNewer(e);
@@ -175,6 +195,16 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
         d = _devices[tokenId];
         Use storage use = _uses[tokenId];
         d.lockedUntil = use.locked ? use.expires : 0;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function transfersOf(uint256 tokenId) external view returns (uint64) {
+        return _histories[tokenId].transfers;
+    }
+
+    /// @inheritdoc IDeviceRegistry
+    function registeredAt(uint256 tokenId) external view returns (uint64) {
+        return _histories[tokenId].registeredAt;
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -261,6 +291,26 @@ contract DeviceRegistry is IDeviceRegistry, ERC721, Ownable2Step {
             return;
         }
         _activate(tokenId, d, print);
+    }
+
+    function _setMeter(uint256 tokenId, bytes32 print) private {
+        Use storage use = _uses[tokenId];
+        if (use.locked && use.expires > block.timestamp) revert UseLocked(use.expires);
+        Device storage d = _devices[tokenId];
+        uint256 holder = meterOf[print];
+        if (holder != 0 && holder != tokenId) revert MeterTaken(print, holder);
+        delete meterOf[d.meterKey];
+        if (print != 0) meterOf[print] = tokenId;
+        d.meterKey = print;
+        emit MeterKeySet(tokenId, print);
+    }
+
+    /// @dev Every mint, sale and gift passes here.
+    function _update(address to, uint256 tokenId, address auth) internal override returns (address from) {
+        from = super._update(to, tokenId, auth);
+        History storage h = _histories[tokenId];
+        if (from == address(0)) h.registeredAt = uint64(block.timestamp);
+        else if (from != to) ++h.transfers;
     }
 
     function _requireOwner(uint256 tokenId) private view {

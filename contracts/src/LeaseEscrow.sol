@@ -10,7 +10,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
-import {ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
+import {Acceptance, ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
 import {IReportHub} from "./interfaces/IReportHub.sol";
 import {LeaseLedger} from "./LeaseLedger.sol";
 import {LeaseOffers} from "./LeaseOffers.sol";
@@ -52,10 +52,10 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
     mapping(address token => TokenTerms) public tokens;
     /// @notice A committee's treasury and least fee.
     mapping(uint64 committee => Fees) public committees;
-    /// @notice Service levels by policy: four times 32 bits, `below` and `creditBp`.
-    mapping(bytes32 policyHash => uint128) public tiersOf;
     /// @notice Offers used or taken back.
     mapping(address lessor => mapping(uint64 nonce => bool)) public nonceUsed;
+    /// @notice How often a lessor took back all of its offers.
+    mapping(address lessor => uint64) public revocations;
     /// @notice Open leases of a stream.
     mapping(uint64 committee => mapping(uint32 stream => uint256)) public streamLeases;
 
@@ -84,22 +84,6 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         emit CommitteeSet(committee, treasury, feeBp);
     }
 
-    /// @notice Sets the service levels (at most four) of leases that open under a policy from now on. An open lease keeps
-    /// what was set when it opened. Governance only, like the policy itself.
-    function setTiers(bytes32 policyHash, Tier[] calldata tiers) external onlyOwner {
-        if (tiers.length > 4) revert BadSettings();
-        uint256 packed = 0;
-        for (uint256 i = 0; i < tiers.length; ++i) {
-            (uint256 below, uint256 creditBp) = (tiers[i].below, tiers[i].creditBp);
-            if (below == 0 || below > LeaseMath.BASIS_POINTS || creditBp > LeaseMath.BASIS_POINTS) {
-                revert BadSettings();
-            }
-            packed = (packed << 32) | (below << 16) | creditBp;
-        }
-        tiersOf[policyHash] = uint128(packed);
-        emit TiersSet(policyHash, tiers);
-    }
-
     /// @notice Stops new leases and top-ups; claims, closings and withdrawals go on.
     function pause() external onlyOwner {
         _pause();
@@ -111,23 +95,27 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
     }
 
     /// @inheritdoc ILeaseEscrow
-    function open(Offer calldata offer, bytes calldata signature, uint96 deposit) external returns (uint64 lease) {
-        return _open(offer, signature, deposit);
+    function open(Offer calldata offer, bytes calldata signature, Acceptance calldata acceptance)
+        external
+        returns (uint64 lease)
+    {
+        return _open(offer, signature, acceptance);
     }
 
     /// @inheritdoc ILeaseEscrow
     function openWithPermit(
         Offer calldata offer,
         bytes calldata signature,
-        uint96 deposit,
+        Acceptance calldata acceptance,
         uint256 deadline,
         uint8 v,
         bytes32 r,
         bytes32 s
     ) external returns (uint64 lease) {
         // Someone may have used the permit up first; then the allowance is there and the transfer decides.
-        try IERC20Permit(offer.token).permit(msg.sender, address(this), deposit, deadline, v, r, s) {} catch {}
-        return _open(offer, signature, deposit);
+        try IERC20Permit(offer.token).permit(msg.sender, address(this), acceptance.deposit, deadline, v, r, s) {}
+            catch {}
+        return _open(offer, signature, acceptance);
     }
 
     /// @inheritdoc ILeaseEscrow
@@ -154,6 +142,16 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
     }
 
     /// @inheritdoc ILeaseEscrow
+    function revokeOffers() external {
+        emit OffersRevoked(msg.sender, ++revocations[msg.sender]);
+    }
+
+    /// @inheritdoc ILeaseEscrow
+    function seriesOf(address lessor, uint256 tokenId) public view returns (uint64) {
+        return revocations[lessor] + devices.transfersOf(tokenId);
+    }
+
+    /// @inheritdoc ILeaseEscrow
     function withdrawFees(uint64 committee, address token) external nonReentrant returns (uint256 amount) {
         address treasury = committees[committee].treasury;
         if (treasury == address(0)) revert NoTreasury(committee);
@@ -174,37 +172,22 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         return (hex"0f", "PlumblineEscrow", "1", block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
-    function _open(Offer calldata offer, bytes calldata signature, uint96 deposit)
+    function _open(Offer calldata offer, bytes calldata signature, Acceptance calldata acceptance)
         private
         nonReentrant
         whenNotPaused
         returns (uint64 lease)
     {
-        offers.check(offer, signature, msg.sender, deposit);
+        offers.check(offer, signature, acceptance, msg.sender);
         _useNonce(offer.lessor, offer.nonce);
 
         lease = ++leaseCount;
+        uint96 deposit = acceptance.deposit;
         uint40 start = _write(lease, offer, deposit);
         _pull(offer.token, msg.sender, deposit);
         if (offer.bond != 0) _pull(offer.token, offer.lessor, offer.bond);
         devices.setUser(offer.tokenId, msg.sender, offer.end);
-        _announce(lease, offer, start);
-    }
-
-    function _announce(uint64 lease, Offer calldata offer, uint64 start) private {
-        emit LeaseOpened(
-            lease,
-            offer.tokenId,
-            msg.sender,
-            offer.lessor,
-            offer.class,
-            offer.committee,
-            offer.stream,
-            offer.policyHash,
-            start,
-            offer.end,
-            offer.pricePerUnit
-        );
+        emit LeaseOpened(lease, offer.tokenId, msg.sender, start, offer.end, deposit, offer);
     }
 
     /// @dev Stores the lease. One accepted after the offer's start begins now.
@@ -212,8 +195,9 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         start = uint256(offer.start > block.timestamp ? offer.start : block.timestamp).toUint40();
         Lease storage l = _leases[lease];
         l.terms = Terms({
-            pricePerUnit: offer.pricePerUnit,
-            maxUnitsPerSecond: offer.maxUnitsPerSecond,
+            price: offer.price,
+            maxUnitsPerHour: offer.maxUnitsPerHour,
+            unitExponent: offer.unitExponent,
             stream: offer.stream,
             feeBp: offer.feeBp,
             state: State.Open,
@@ -231,7 +215,7 @@ contract LeaseEscrow is LeaseLedger, IERC5267, Ownable2Step, Pausable {
         l.payee = offer.payee;
         l.lessor = offer.lessor;
         (l.token, l.tokenId, l.class) = (offer.token, offer.tokenId.toUint64(), offer.class);
-        l.tiers = tiersOf[offer.policyHash];
+        (l.tiers, l.creditPerHour) = (offer.tiers, offer.creditPerHour);
         ++streamLeases[offer.committee][offer.stream];
     }
 

@@ -22,8 +22,9 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @dev Four slots, all that a claim reads.
     struct Terms {
-        uint96 pricePerUnit;
-        uint96 maxUnitsPerSecond;
+        uint96 price;
+        uint96 maxUnitsPerHour;
+        uint8 unitExponent;
         uint32 stream;
         uint16 feeBp;
         State state;
@@ -52,8 +53,9 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         address token;
         uint64 tokenId;
         uint8 class;
-        // Service levels, as they were when the lease opened.
+        // Service levels and credit by the hour, as the offer has them.
         uint128 tiers;
+        uint96 creditPerHour;
     }
 
     /// @dev What a leaf brings a lease to.
@@ -207,7 +209,8 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         (info.state, info.tokenId, info.class) = (l.terms.state, l.tokenId, l.class);
         (info.lessee, info.lessor, info.payee, info.token) = (l.lessee, l.lessor, l.payee, l.token);
         (info.committee, info.stream, info.policyHash) = (l.terms.committee, l.terms.stream, l.terms.policyHash);
-        (info.pricePerUnit, info.maxUnitsPerSecond) = (l.terms.pricePerUnit, l.terms.maxUnitsPerSecond);
+        (info.price, info.unitExponent) = (l.terms.price, l.terms.unitExponent);
+        (info.maxUnitsPerHour, info.creditPerHour) = (l.terms.maxUnitsPerHour, l.creditPerHour);
         (info.start, info.end, info.through) = (l.terms.start, l.terms.end, l.terms.through);
         (info.deposited, info.bond, info.paid) = (l.terms.deposited, l.bond, l.terms.paid);
         info.credit = _credit(l);
@@ -226,13 +229,15 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         return _settle(lease, t, epoch, leaf);
     }
 
-    /// @dev Whether the leaf is this lease's, under the policy it was opened with, and under an active root.
+    /// @dev Whether the leaf is this escrow's and this lease's, under the policy it was opened with, and under an active root.
     function _check(uint64 lease, Terms memory t, uint64 epoch, Leaf calldata leaf, bytes32[] calldata proof)
         private
         view
         returns (Skip)
     {
-        if (leaf.lease != lease || leaf.policyHash != t.policyHash) return Skip.WrongLeaf;
+        if (leaf.escrow != address(this) || leaf.lease != lease || leaf.policyHash != t.policyHash) {
+            return Skip.WrongLeaf;
+        }
         bytes32 root = hub.activeRoot(t.committee, t.stream, epoch);
         return ReportClaims.verify(leaf, proof, root) ? Skip.None : Skip.NotProven;
     }
@@ -286,7 +291,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
         g.units = ReportClaims.netUnits(leaf);
         g.total = _owed(lease, t, g.units, g.through - t.start);
         g.creditSeconds = Math.max(t.creditSeconds, Math.min(leaf.creditSeconds, g.through - t.start));
-        if (g.creditSeconds != t.creditSeconds) g.credit = _creditAdded(_leases[lease].bond, t, g.creditSeconds);
+        if (g.creditSeconds != t.creditSeconds) g.credit = _creditAdded(_leases[lease], t, g.creditSeconds);
         pay = g.total - t.paid;
         // Counters of the lease itself; when they stand still there is nothing to write.
         // slither-disable-next-line incorrect-equality
@@ -307,14 +312,14 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @dev All that is owed and funded so far; never less than what was paid.
     function _owed(uint64 lease, Terms memory t, uint256 units, uint256 elapsed) private returns (uint256) {
-        uint256 owed = LeaseMath.owed(units, elapsed, t.pricePerUnit, t.maxUnitsPerSecond);
+        uint256 owed = LeaseMath.owed(units, elapsed, t.price, t.unitExponent, t.maxUnitsPerHour);
         if (owed > t.deposited) emit FundsExhausted(lease, owed - t.deposited);
         return Math.max(t.paid, Math.min(owed, t.deposited));
     }
 
-    function _creditAdded(uint256 bond, Terms memory t, uint256 creditSeconds) private pure returns (uint256) {
-        uint256 before = LeaseMath.credit(t.creditSeconds, t.pricePerUnit, bond);
-        return LeaseMath.credit(creditSeconds, t.pricePerUnit, bond) - before;
+    function _creditAdded(Lease storage l, Terms memory t, uint256 creditSeconds) private view returns (uint256) {
+        (uint256 bond, uint256 perHour) = (l.bond, l.creditPerHour);
+        return LeaseMath.credit(creditSeconds, perHour, bond) - LeaseMath.credit(t.creditSeconds, perHour, bond);
     }
 
     function _feeAdded(Terms memory t, uint256 total) private pure returns (uint256) {
@@ -398,7 +403,7 @@ abstract contract LeaseLedger is ILeaseEscrow, ReentrancyGuardTransient {
 
     /// @dev Credit by counted seconds; what was booked is more once a service level was credited.
     function _credit(Lease storage l) private view returns (uint256) {
-        return Math.max(l.bookedCredit, LeaseMath.credit(l.terms.creditSeconds, l.terms.pricePerUnit, l.bond));
+        return Math.max(l.bookedCredit, LeaseMath.credit(l.terms.creditSeconds, l.creditPerHour, l.bond));
     }
 
     function _feeOf(Lease storage l, uint256 paid) private view returns (uint256) {

@@ -7,8 +7,10 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
-import {ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
+import {Acceptance, ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
+import {ILeaseGate} from "./interfaces/ILeaseGate.sol";
 import {LeaseMath} from "./libraries/LeaseMath.sol";
+import {PolicyBook} from "./libraries/PolicyBook.sol";
 
 /// @notice What an offer is checked against, as the escrow keeps it.
 interface IOfferRules {
@@ -20,6 +22,9 @@ interface IOfferRules {
 
     /// @notice Open leases of a stream.
     function streamLeases(uint64 committee, uint32 stream) external view returns (uint256);
+
+    /// @notice The series that a good offer names.
+    function seriesOf(address lessor, uint256 tokenId) external view returns (uint64);
 }
 
 /// @title LeaseOffers
@@ -31,8 +36,9 @@ contract LeaseOffers {
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant OFFER_TYPEHASH = keccak256(
         "Offer(uint256 tokenId,address lessor,address payee,address lessee,address token,uint8 class,uint64 committee,"
-        "uint32 stream,bytes32 policyHash,uint96 pricePerUnit,uint96 maxUnitsPerSecond,uint96 bond,uint16 feeBp,"
-        "uint96 minFee,uint64 start,uint64 end,uint64 nonce,uint64 expiry)"
+        "uint32 stream,bytes32 policyHash,uint96 price,uint8 unitExponent,uint96 maxUnitsPerHour,uint96 creditPerHour,"
+        "uint128 tiers,uint96 bond,uint96 minDeposit,uint96 damageDeposit,address arbiter,uint32 damageWindow,uint16 feeBp,"
+        "uint96 minFee,uint32 notice,uint32 holdBack,address gate,bytes32 predicate,uint64 start,uint64 end,uint64 series,uint64 nonce,uint64 expiry)"
     );
 
     /// @notice The escrow, whose address the offers' EIP-712 domain names.
@@ -45,13 +51,19 @@ contract LeaseOffers {
         (escrow, devices, registry) = (IOfferRules(msg.sender), devices_, registry_);
     }
 
-    /// @notice Reverts, with an error of `ILeaseEscrow` that says why, unless `lessee` may open a lease on this offer with
-    /// this deposit now. Whether the nonce is free is the escrow's question.
-    function check(Offer calldata offer, bytes calldata signature, address lessee, uint96 deposit) external view {
+    /// @notice Reverts, with an error of `ILeaseEscrow` that says why, unless `lessee` may open a lease on this offer, accepted
+    /// so, now. Whether the nonce is free is the escrow's question.
+    function check(Offer calldata offer, bytes calldata signature, Acceptance calldata acceptance, address lessee)
+        external
+        view
+    {
+        _checkKept(offer, acceptance.lessee);
         _checkTerms(offer, lessee);
-        _checkFees(offer, deposit);
+        _checkFees(offer, acceptance.deposit);
         _checkDevice(offer);
-        _checkCommittee(offer);
+        _checkTrust(offer.tokenId, acceptance);
+        _checkGate(offer, acceptance.admission, lessee);
+        _checkCommittee(offer, acceptance);
         if (!SignatureChecker.isValidSignatureNowCalldata(offer.lessor, digest(offer), signature)) {
             revert ILeaseEscrow.BadSignature();
         }
@@ -65,13 +77,24 @@ contract LeaseOffers {
         return MessageHashUtils.toTypedDataHash(domain, keccak256(abi.encode(OFFER_TYPEHASH, offer)));
     }
 
+    /// @dev Terms that this escrow does not keep yet are refused, never passed over.
+    function _checkKept(Offer calldata offer, address lessee) private pure {
+        if (
+            offer.damageDeposit != 0 || offer.arbiter != address(0) || offer.damageWindow != 0 || offer.notice != 0
+                || offer.holdBack != 0 || lessee != address(0)
+        ) revert ILeaseEscrow.BadOffer();
+    }
+
     function _checkTerms(Offer calldata offer, address lessee) private view {
         if (offer.expiry < block.timestamp) revert ILeaseEscrow.OfferExpired(offer.expiry);
         if (offer.lessee != address(0) && offer.lessee != lessee) revert ILeaseEscrow.NotLessee(lessee);
         if (
-            offer.end <= block.timestamp || offer.end <= offer.start || offer.payee == address(0)
-                || offer.pricePerUnit == 0 || offer.maxUnitsPerSecond == 0
+            offer.end <= block.timestamp || offer.end <= offer.start || offer.payee == address(0) || offer.price == 0
+                || offer.maxUnitsPerHour == 0 || offer.unitExponent > LeaseMath.MAX_EXPONENT
+                || !LeaseMath.tiersValid(offer.tiers)
         ) revert ILeaseEscrow.BadOffer();
+        uint64 series = escrow.seriesOf(offer.lessor, offer.tokenId);
+        if (offer.series != series) revert ILeaseEscrow.OfferRevoked(offer.series, series);
     }
 
     function _checkFees(Offer calldata offer, uint96 deposit) private view {
@@ -85,7 +108,7 @@ contract LeaseOffers {
         // Until the start the lessor may cancel, and pays the minimum fee out of the bond.
         if (offer.start > block.timestamp && offer.bond < offer.minFee) revert ILeaseEscrow.BadOffer();
         // A lessee puts in at least what the lessor does: nobody without money opens a lease to live off the bond.
-        uint256 least = Math.max(1, Math.max(offer.minFee, offer.bond));
+        uint256 least = Math.max(Math.max(1, offer.minDeposit), Math.max(offer.minFee, offer.bond));
         if (deposit < least) revert ILeaseEscrow.DepositTooLow(deposit, least);
     }
 
@@ -99,10 +122,37 @@ contract LeaseOffers {
         }
     }
 
-    function _checkCommittee(Offer calldata offer) private view {
-        uint64 term = registry.activeTerm(offer.committee);
-        bytes32 policy = registry.termInfo(offer.committee, term).policyHash;
-        if (term == 0 || policy != offer.policyHash) revert ILeaseEscrow.PolicyNotInForce(offer.policyHash);
+    /// @dev What the lessee asks of the device beyond the offer.
+    function _checkTrust(uint256 tokenId, Acceptance calldata acceptance) private view {
+        if (acceptance.minTier != 0 && devices.endorsement(tokenId).tier < acceptance.minTier) {
+            revert ILeaseEscrow.TrustTooLow(tokenId);
+        }
+        if (acceptance.registeredBefore != 0 && devices.registeredAt(tokenId) > acceptance.registeredBefore) {
+            revert ILeaseEscrow.TrustTooLow(tokenId);
+        }
+    }
+
+    /// @dev A gate that reverts admits nobody. It reads only, and can refuse only what its own lessor offered.
+    function _checkGate(Offer calldata offer, bytes calldata admission, address lessee) private view {
+        if (offer.gate == address(0)) {
+            if (offer.predicate != 0 || admission.length != 0) revert ILeaseEscrow.BadOffer();
+            return;
+        }
+        if (!ILeaseGate(offer.gate).admits(lessee, offer.predicate, admission)) {
+            revert ILeaseEscrow.NotAdmitted(lessee);
+        }
+    }
+
+    /// @dev The book is that of the term which proves the lease's first seconds, not of one that comes later.
+    function _checkCommittee(Offer calldata offer, Acceptance calldata acceptance) private view {
+        uint64 from = uint64(Math.max(offer.start, block.timestamp));
+        uint64 term = registry.termAt(offer.committee, from);
+        bytes32 book = registry.termInfo(offer.committee, term).policyHash;
+        bytes32 policy = offer.policyHash;
+        if (term == 0 || !PolicyBook.holds(book, policy, acceptance.classes, acceptance.bookProof)) {
+            revert ILeaseEscrow.PolicyNotInForce(policy);
+        }
+        if ((acceptance.classes >> offer.class) & 1 == 0) revert ILeaseEscrow.ClassNotInPolicy(offer.class, policy);
         if (escrow.streamLeases(offer.committee, offer.stream) >= LeaseMath.MAX_STREAM_LEASES) {
             revert ILeaseEscrow.StreamFull(offer.committee, offer.stream);
         }

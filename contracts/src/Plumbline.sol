@@ -8,7 +8,7 @@ pragma solidity ^0.8.24;
 import {Header, Leaf} from "./Types.sol";
 import {ICommitteeRegistry} from "./interfaces/ICommitteeRegistry.sol";
 import {IDeviceRegistry, IERC4907} from "./interfaces/IDeviceRegistry.sol";
-import {ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
+import {Acceptance, ILeaseEscrow, Offer} from "./interfaces/ILeaseEscrow.sol";
 import {IReportConsumer} from "./interfaces/IReportConsumer.sol";
 import {IReportHub} from "./interfaces/IReportHub.sol";
 import {ReportClaims} from "./libraries/ReportClaims.sol";

@@ -24,7 +24,9 @@ struct Header {
 }
 
 /// @notice One lease's counters, all cumulative since the lease opened. `adjustment` is subtracted from `units`.
+/// @param escrow The contract that numbers its leases so; two that share a hub never share a proof.
 struct Leaf {
+    address escrow;
     uint64 lease;
     uint128 units;
     uint64 goodSeconds;

@@ -40,9 +40,10 @@ contract CommitteeRegistryTest is World {
 
     function _configDigest(bytes32[] memory peer, bytes32[] memory dkg) private view returns (bytes32) {
         address at_ = address(registry);
-        return keccak256(
-            abi.encode(block.chainid, at_, COMMITTEE, TERM, _members(4), peer, dkg, POLICY, EPOCH, SLOT_MS, DELAY)
-        );
+        return
+            keccak256(
+                abi.encode(block.chainid, at_, COMMITTEE, TERM, _members(4), peer, dkg, BOOK, EPOCH, SLOT_MS, DELAY)
+            );
     }
 
     function test_activate_setsGenesisKeyAndTerm() public view {
@@ -60,19 +61,19 @@ contract CommitteeRegistryTest is World {
     function test_configure_refusals() public {
         address[] memory three = _members(3);
         vm.expectRevert(ICommitteeRegistry.BadSettings.selector);
-        registry.configure(COMMITTEE, 2, three, POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, three, BOOK, EPOCH, SLOT_MS, DELAY);
         address[] memory twice = _members(4);
         twice[3] = twice[0];
         vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.MemberRepeated.selector, twice[0]));
-        registry.configure(COMMITTEE, 2, twice, POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, twice, BOOK, EPOCH, SLOT_MS, DELAY);
         address[] memory unknown = _members(5);
         vm.expectRevert(abi.encodeWithSelector(ICommitteeRegistry.MemberNotRegistered.selector, unknown[4]));
-        registry.configure(COMMITTEE, 2, unknown, POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, unknown, BOOK, EPOCH, SLOT_MS, DELAY);
         vm.expectPartialRevert(ICommitteeRegistry.TermOutOfOrder.selector);
-        registry.configure(COMMITTEE, TERM, _members(4), POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, TERM, _members(4), BOOK, EPOCH, SLOT_MS, DELAY);
         vm.prank(GUARDIAN);
         vm.expectPartialRevert(Ownable.OwnableUnauthorizedAccount.selector);
-        registry.configure(COMMITTEE, 2, three, POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, three, BOOK, EPOCH, SLOT_MS, DELAY);
     }
 
     function test_register_needsTheBond() public {
@@ -172,7 +173,7 @@ contract CommitteeRegistryTest is World {
     }
 
     function test_rule10_rotate_refusesChangedTiming() public {
-        registry.configure(COMMITTEE, 2, _members(4), POLICY, EPOCH + 1, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, _members(4), BOOK, EPOCH + 1, SLOT_MS, DELAY);
         NewKey memory k = _newKey(COMMITTEE, 2, NEXT_SECRET, 3);
         vm.expectRevert(ICommitteeRegistry.TimingChanged.selector);
         registry.rotateByGovernance(COMMITTEE, 2, 10, 0, k);

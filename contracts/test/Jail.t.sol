@@ -49,7 +49,7 @@ contract JailTest is World {
         for (uint256 i = 0; i < 4; ++i) {
             (c.peerKeys[i], c.dkgKeys[i]) = (bytes32(i + 1), bytes32(i + 101));
         }
-        (c.policyHash, c.epochSeconds, c.slotMs, c.genesisDelay) = (POLICY, EPOCH, SLOT_MS, DELAY);
+        (c.policyHash, c.epochSeconds, c.slotMs, c.genesisDelay) = (BOOK, EPOCH, SLOT_MS, DELAY);
     }
 
     function test_jail_aboveHalf_noSeatForAWhile_noMoneyLost() public {

@@ -38,7 +38,7 @@ contract LeaseAttacksTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.DepositTooLow.selector, BOND - 1, BOND));
-        escrow.open(o, signature, BOND - 1);
+        escrow.open(o, signature, _with(BOND - 1));
         uint64 lease = _open(o, BOND);
         _claim(lease, 100, o.start + 120, 20);
         _claim(lease, 100, o.start + 900, 800);
@@ -110,7 +110,7 @@ contract LeaseAttacksTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(ILeaseEscrow.BadOffer.selector);
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
         o.bond = MIN_FEE;
         uint64 lease = _open(o, DEPOSIT);
         vm.prank(lessor);

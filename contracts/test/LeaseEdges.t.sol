@@ -22,12 +22,6 @@ contract LeaseEdgesTest is LeaseWorld {
         escrow.claimBatch(items);
     }
 
-    function test_tiers_fourAreTakenAndFiveAreNot() public {
-        escrow.setTiers(POLICY, _tiers(4));
-        vm.expectRevert(ILeaseEscrow.BadSettings.selector);
-        escrow.setTiers(POLICY, _tiers(5));
-    }
-
     /// @notice An epoch that ends exactly at end + grace is final.
     function test_close_epochEndsExactlyAtTheGrace() public {
         uint64 epoch = 5;
@@ -85,13 +79,6 @@ contract LeaseEdgesTest is LeaseWorld {
         escrow.setCommittee(COMMITTEE, TREASURY, FEE_BP);
         escrow.setToken(address(dollar), true, MIN_FEE);
         _open();
-    }
-
-    function _tiers(uint256 count) private pure returns (ILeaseEscrow.Tier[] memory tiers) {
-        tiers = new ILeaseEscrow.Tier[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            tiers[i] = ILeaseEscrow.Tier(uint16(9_000 - i), uint16(100 + i));
-        }
     }
 
     function _claimed(uint64 lease, uint128 units, uint64 through, uint64 creditSeconds)

@@ -73,8 +73,10 @@ contract LeaseLifecycleTest is LeaseWorld {
         bytes32 domain = keccak256(abi.encode(kind, keccak256(bytes(name)), keccak256(bytes(version)), chainId, by));
         bytes32 offer = keccak256(
             "Offer(uint256 tokenId,address lessor,address payee,address lessee,address token,uint8 class,"
-            "uint64 committee,uint32 stream,bytes32 policyHash,uint96 pricePerUnit,uint96 maxUnitsPerSecond,"
-            "uint96 bond,uint16 feeBp,uint96 minFee,uint64 start,uint64 end,uint64 nonce,uint64 expiry)"
+            "uint64 committee,uint32 stream,bytes32 policyHash,uint96 price,uint8 unitExponent,uint96 maxUnitsPerHour,"
+            "uint96 creditPerHour,uint128 tiers,uint96 bond,uint96 minDeposit,uint96 damageDeposit,address arbiter,"
+            "uint32 damageWindow,uint16 feeBp,uint96 minFee,uint32 notice,uint32 holdBack,address gate,bytes32 predicate,"
+            "uint64 start,uint64 end," "uint64 series,uint64 nonce,uint64 expiry)"
         );
         bytes32 content = keccak256(abi.encode(offer, o));
         eq(escrow.offerDigest(o), keccak256(abi.encodePacked(hex"1901", domain, content)), "digest");
@@ -104,7 +106,7 @@ contract LeaseLifecycleTest is LeaseWorld {
         o.expiry = o.end;
         vm.prank(LESSEE);
         vm.expectRevert(ILeaseEscrow.BadSignature.selector);
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
         _refused(o, ILeaseEscrow.NonceUsed.selector);
         o = _offer();
         vm.warp(o.expiry + 1);
@@ -125,7 +127,7 @@ contract LeaseLifecycleTest is LeaseWorld {
         Offer memory o = _offer();
         bytes memory signature = _sign(o);
         vm.prank(account);
-        uint64 lease = escrow.openWithPermit(o, signature, DEPOSIT, block.timestamp, v, r, s);
+        uint64 lease = escrow.openWithPermit(o, signature, _with(DEPOSIT), block.timestamp, v, r, s);
         eq(escrow.leaseInfo(lease).lessee, account, "opened");
     }
 
@@ -313,6 +315,6 @@ contract LeaseLifecycleTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectPartialRevert(selector);
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
     }
 }

@@ -20,7 +20,7 @@ contract LeaseTokensTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.WrongAmount.selector, 9_900, 10_000));
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
     }
 
     /// @notice Rule 11: a blocked payee blocks nobody else.
@@ -68,7 +68,7 @@ contract LeaseTokensTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.TokenNotAllowed.selector, address(dollar)));
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
     }
 
     /// @notice Rule 21: a smart account's consent counts when the lease opens and is not asked again.
@@ -82,10 +82,10 @@ contract LeaseTokensTest is LeaseWorld {
         o.lessor = address(account);
         vm.prank(LESSEE);
         vm.expectRevert(ILeaseEscrow.BadSignature.selector);
-        escrow.open(o, "", DEPOSIT);
+        escrow.open(o, "", _with(DEPOSIT));
         account.accept(escrow.offerDigest(o));
         vm.prank(LESSEE);
-        uint64 lease = escrow.open(o, "", DEPOSIT);
+        uint64 lease = escrow.open(o, "", _with(DEPOSIT));
         account.accept(0);
         _close(lease, 100, 0);
         yes(_claimable(PAYEE) != 0, "paid all the same");

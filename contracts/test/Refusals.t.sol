@@ -31,10 +31,10 @@ contract RefusalsTest is LeaseWorld {
         vm.expectRevert(ICommitteeRegistry.BadSettings.selector);
         registry.configure(COMMITTEE, 2, members, 0, EPOCH, SLOT_MS, DELAY);
         vm.expectRevert(ICommitteeRegistry.BadSettings.selector);
-        registry.configure(COMMITTEE, 2, members, POLICY, 0, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, members, BOOK, 0, SLOT_MS, DELAY);
         vm.expectRevert(ICommitteeRegistry.BadSettings.selector);
-        registry.configure(COMMITTEE, 2, members, POLICY, EPOCH, 0, DELAY);
-        registry.configure(COMMITTEE, 2, members, POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(COMMITTEE, 2, members, BOOK, EPOCH, 0, DELAY);
+        registry.configure(COMMITTEE, 2, members, BOOK, EPOCH, SLOT_MS, DELAY);
     }
 
     function test_registry_unknownTerms() public {
@@ -121,10 +121,10 @@ contract RefusalsTest is LeaseWorld {
         o.payee = address(0);
         _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.BadOffer.selector));
         o = _offer();
-        o.pricePerUnit = 0;
+        o.price = 0;
         _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.BadOffer.selector));
         o = _offer();
-        o.maxUnitsPerSecond = 0;
+        o.maxUnitsPerHour = 0;
         _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.BadOffer.selector));
         o = _offer();
         o.end = uint64(block.timestamp);
@@ -135,7 +135,7 @@ contract RefusalsTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(abi.encodeWithSelector(ILeaseEscrow.DepositTooLow.selector, 0, 1));
-        escrow.open(o, signature, 0);
+        escrow.open(o, signature, _with(0));
     }
 
     /// @notice The lessor must own the device when the lease opens.
@@ -143,6 +143,8 @@ contract RefusalsTest is LeaseWorld {
         Offer memory o = _offer();
         vm.prank(lessor);
         devices.transferFrom(lessor, STRANGER, tokenId);
+        _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.OfferRevoked.selector, 0, 1));
+        o.series = 1;
         _refusedOpen(o, abi.encodeWithSelector(ILeaseEscrow.NotOwner.selector, lessor));
     }
 
@@ -225,7 +227,7 @@ contract RefusalsTest is LeaseWorld {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
         vm.expectRevert(why);
-        escrow.open(o, signature, DEPOSIT);
+        escrow.open(o, signature, _with(DEPOSIT));
     }
 
     /// @dev Where `streamLeases[COMMITTEE][STREAM]` is: found by trying the contract's first slots.

@@ -16,7 +16,7 @@ contract ServiceBonusTest is World {
     function setUp() public {
         _deployCommittee();
         dollar = new TestDollar();
-        city = new ServiceBonus(hub, dollar, PROVIDER, COMMITTEE, STREAM, 7, POLICY, 3);
+        city = new ServiceBonus(hub, dollar, PROVIDER, leafEscrow, COMMITTEE, STREAM, 7, POLICY, 3);
         dollar.mint(address(city), 200);
     }
 

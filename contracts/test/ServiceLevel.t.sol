@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity 0.8.37;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {ILeaseEscrow, Offer} from "../src/interfaces/ILeaseEscrow.sol";
 import {LeaseMath} from "../src/libraries/LeaseMath.sol";
 import {Leaf} from "../src/Types.sol";
@@ -9,12 +8,11 @@ import {LeaseWorld} from "./support/LeaseWorld.sol";
 
 /// @notice Rule 18: credits by tiers of uptime, fixed when the lease opens, out of cumulative seconds only.
 contract ServiceLevelTest is LeaseWorld {
-    event TiersSet(bytes32 indexed policyHash, ILeaseEscrow.Tier[] tiers);
     event TierCredited(uint64 indexed lease, uint64 goodSeconds, uint64 badSeconds, uint256 amount);
 
     function setUp() public {
         _deployLeases();
-        escrow.setTiers(POLICY, _tiers(9_900, 1_000, 9_500, 2_500));
+        levels = _tiers(9_900, 1_000, 9_500, 2_500);
     }
 
     /// @notice Pay 2,100 for 300 good seconds of 310: below 99 %, not below 95 %, so 10 % of it.
@@ -51,7 +49,7 @@ contract ServiceLevelTest is LeaseWorld {
 
     /// @notice Credit <= min(bond, what was paid), whatever the tier says.
     function test_rule18_cappedByBondAndPay() public {
-        escrow.setTiers(POLICY, _tiers(10_000, 10_000, 0, 0));
+        levels = _tiers(10_000, 10_000, 0, 0);
         uint64 lease = _open();
         _end(lease, 300, 300, 0);
         eq(escrow.leaseInfo(lease).credit, BOND, "no more than the bond");
@@ -61,14 +59,14 @@ contract ServiceLevelTest is LeaseWorld {
         _allPaidOut();
     }
 
-    /// @notice An open lease keeps its tiers, whatever governance sets later; so does one opened before there were any.
+    /// @notice The signed offer says which levels a lease has; a later offer's are not an earlier lease's.
     function test_rule18_fixedAtOpen() public {
         uint64 lease = _open();
-        escrow.setTiers(POLICY, new ILeaseEscrow.Tier[](0));
+        levels = 0;
         _end(lease, 300, 10, 0);
         eq(escrow.leaseInfo(lease).credit, 210, "the tiers of its opening");
         lease = _open();
-        escrow.setTiers(POLICY, _tiers(9_900, 1_000, 9_500, 2_500));
+        levels = _tiers(9_900, 1_000, 9_500, 2_500);
         _end(lease, 300, 10, 0);
         eq(escrow.leaseInfo(lease).credit, 0, "none at its opening");
     }
@@ -101,25 +99,20 @@ contract ServiceLevelTest is LeaseWorld {
         _allPaidOut();
     }
 
+    /// @notice Levels are part of what the lessor signs; parts above the whole are refused.
     function test_rule18_settings() public {
-        ILeaseEscrow.Tier[] memory tiers = _tiers(9_900, 1_000, 0, 0);
-        vm.expectEmit(true, true, true, true, address(escrow));
-        emit TiersSet(POLICY, tiers);
-        escrow.setTiers(POLICY, tiers);
-        eq(escrow.tiersOf(POLICY), 9_900 << 16 | 1_000, "packed");
-        vm.expectRevert(ILeaseEscrow.BadSettings.selector);
-        escrow.setTiers(POLICY, new ILeaseEscrow.Tier[](1));
-        vm.expectRevert(ILeaseEscrow.BadSettings.selector);
-        escrow.setTiers(POLICY, new ILeaseEscrow.Tier[](5));
-        tiers = _tiers(10_001, 1_000, 0, 0);
-        vm.expectRevert(ILeaseEscrow.BadSettings.selector);
-        escrow.setTiers(POLICY, tiers);
-        tiers = _tiers(9_900, 10_001, 0, 0);
-        vm.expectRevert(ILeaseEscrow.BadSettings.selector);
-        escrow.setTiers(POLICY, tiers);
-        vm.prank(lessor);
-        vm.expectPartialRevert(Ownable.OwnableUnauthorizedAccount.selector);
-        escrow.setTiers(POLICY, tiers);
+        uint128[4] memory bad =
+            [_tiers(0, 0, 10_001, 1_000), _tiers(0, 0, 9_900, 10_001), _tiers(0, 1, 9_900, 1_000), uint128(1)];
+        for (uint256 i = 0; i < 4; ++i) {
+            levels = bad[i];
+            Offer memory o = _offer();
+            bytes memory signature = _sign(o);
+            vm.prank(LESSEE);
+            vm.expectRevert(ILeaseEscrow.BadOffer.selector);
+            escrow.open(o, signature, _with(DEPOSIT));
+        }
+        levels = _tiers(9_900, 1_000, 0, 0);
+        _open();
     }
 
     /// @notice The order of tiers does not matter, worse uptime never credits less, and the caps hold.
@@ -130,16 +123,6 @@ contract ServiceLevelTest is LeaseWorld {
         eq(LeaseMath.tierCredit(turned, good, bad, paid, bond), credit, "order");
         yes(LeaseMath.tierCredit(tiers, good, uint256(bad) + more, paid, bond) >= credit, "worse, never less");
         yes(credit <= bond && credit <= paid, "caps");
-    }
-
-    function _tiers(uint16 below, uint16 part, uint16 below2, uint16 part2)
-        private
-        pure
-        returns (ILeaseEscrow.Tier[] memory tiers)
-    {
-        tiers = new ILeaseEscrow.Tier[](below2 == 0 ? 1 : 2);
-        tiers[0] = ILeaseEscrow.Tier(below, part);
-        if (below2 != 0) tiers[1] = ILeaseEscrow.Tier(below2, part2);
     }
 
     function _longLease() private returns (uint64) {

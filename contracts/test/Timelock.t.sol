@@ -111,9 +111,10 @@ contract TimelockTest is World {
     }
 
     function _configuring(uint64 term) private view returns (bytes memory) {
-        return abi.encodeCall(
-            registry.configure, (COMMITTEE, term, _members(4), POLICY, EPOCH, uint64(SLOT_MS), uint64(DELAY))
-        );
+        return
+            abi.encodeCall(
+                registry.configure, (COMMITTEE, term, _members(4), BOOK, EPOCH, uint64(SLOT_MS), uint64(DELAY))
+            );
     }
 
     /// @dev The first epoch that starts more than `wait` seconds from now.

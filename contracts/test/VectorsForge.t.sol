@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {CommitteeRegistry} from "../src/CommitteeRegistry.sol";
 import {Header, Leaf, MemberStatement, Rotation} from "../src/Types.sol";
 import {Config, TermConfig} from "../src/libraries/TermConfig.sol";
+import {PolicyBook} from "../src/libraries/PolicyBook.sol";
 import {Typed} from "../src/libraries/Typed.sol";
 import {ICommitteeRegistry} from "../src/interfaces/ICommitteeRegistry.sol";
 import {MockReportHub} from "../src/mocks/MockReportHub.sol";
@@ -52,7 +53,9 @@ contract VectorsForgeTest is World {
             _config(),
             ",\n  \"base\": ",
             _base(),
-            "\n}\n"
+            ",\n  \"books\": [",
+            _books(),
+            "]\n}\n"
         );
         if (vm.envOr("PLUMBLINE_BLESS", false)) vm.writeFile(FILE, json);
         yes(vm.exists(FILE), "test/vectors/forge.json is missing; PLUMBLINE_BLESS=1 writes it");
@@ -100,7 +103,7 @@ contract VectorsForgeTest is World {
             Leaf[] memory leaves = new Leaf[](size);
             string memory encoded;
             for (uint256 i = 0; i < size; ++i) {
-                leaves[i] = abi.decode(_random(9), (Leaf));
+                leaves[i] = abi.decode(_random(10), (Leaf));
                 encoded = string.concat(encoded, i == 0 ? "\"" : ", \"", vm.toString(abi.encode(leaves[i])), "\"");
             }
             string memory proofs;
@@ -149,7 +152,7 @@ contract VectorsForgeTest is World {
         for (uint256 i = 0; i < 4; ++i) {
             (c.peerKeys[i], c.dkgKeys[i]) = (bytes32(i + 1), bytes32(i + 101));
         }
-        (c.policyHash, c.epochSeconds, c.slotMs, c.genesisDelay) = (POLICY, EPOCH, SLOT_MS, DELAY);
+        (c.policyHash, c.epochSeconds, c.slotMs, c.genesisDelay) = (BOOK, EPOCH, SLOT_MS, DELAY);
         bytes32 digest = registry.configDigest(COMMITTEE, TERM);
         eq(TermConfig.digest(c), digest, "the term's digest");
         bytes memory encoded = abi.encode(
@@ -179,6 +182,48 @@ contract VectorsForgeTest is World {
         bytes32 left = _join(_join(level[0], level[1]), _join(level[2], level[3]));
         bytes32 root = _join(left, level[4]);
         return string.concat("{\"headers\": ", _hashes(headers), ", \"root\": \"", vm.toString(root), "\"}");
+    }
+
+    /// @dev Policy books of one to five documents, ascending, with every document's proof as the escrow checks it.
+    function _books() private returns (string memory list) {
+        for (uint256 size = 1; size <= 5; ++size) {
+            (bytes32[] memory documents, bytes32[] memory level) = (new bytes32[](size), new bytes32[](size));
+            string memory classes;
+            for (uint256 i = 0; i < size; ++i) {
+                documents[i] = bytes32(uint256(keccak256(abi.encode(++words))) >> 8 | i << 248);
+                uint256 bits = i == 0 ? 0 : uint256(keccak256(abi.encode(++words)));
+                level[i] = PolicyBook.leaf(documents[i], bits);
+                classes = string.concat(classes, i == 0 ? "\"" : ", \"", vm.toString(bytes32(bits)), "\"");
+            }
+            (bytes32 root, string memory proofs) = _prove(level);
+            list = string.concat(list, size == 1 ? "" : ",", "\n    {\"root\": \"", vm.toString(root));
+            list = string.concat(list, "\", \"documents\": ", _hashes(documents), ", \"classes\": [", classes);
+            list = string.concat(list, "], \"proofs\": [", proofs, "]}");
+        }
+    }
+
+    /// @dev Root of a tree and the proof of each leaf, the siblings from the leaf up.
+    function _prove(bytes32[] memory leaves) private pure returns (bytes32 root, string memory proofs) {
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            bytes32[] memory level = leaves;
+            string memory siblings;
+            for (uint256 at_ = i; level.length > 1; at_ /= 2) {
+                if ((at_ ^ 1) < level.length) {
+                    siblings = string.concat(siblings, bytes(siblings).length == 0 ? "\"" : ", \"");
+                    siblings = string.concat(siblings, vm.toString(level[at_ ^ 1]), "\"");
+                }
+                level = _up(level);
+            }
+            root = level[0];
+            proofs = string.concat(proofs, i == 0 ? "[" : ", [", siblings, "]");
+        }
+    }
+
+    function _up(bytes32[] memory level) private pure returns (bytes32[] memory next) {
+        next = new bytes32[]((level.length + 1) / 2);
+        for (uint256 i = 0; i < next.length; ++i) {
+            next[i] = 2 * i + 1 < level.length ? _join(level[2 * i], level[2 * i + 1]) : level[2 * i];
+        }
     }
 
     function _join(bytes32 a, bytes32 b) private pure returns (bytes32) {

@@ -96,8 +96,8 @@ mod tests {
     fn term() -> Term {
         let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
         let member = Member { address: Address::ZERO, peer_key: [0; 32], dkg_key: [0; 32] };
-        let (members, policy_hash) = (vec![member; 4], B256::ZERO);
-        Term { scope, members, policy_hash, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
+        let (members, book_root) = (vec![member; 4], B256::ZERO);
+        Term { scope, members, book_root, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub struct Config {
     pub term: u64,
     /// The streams of leases reported on, ascending; stream 0 alone by default. The same at every member of the committee.
     pub streams: BTreeSet<u32>,
-    /// The appraisal policy document; its hash must be the term's.
-    pub policy: PathBuf,
+    /// Policy books; one of them must be the term's.
+    pub books: Vec<PathBuf>,
     /// Where the secret keys are.
     pub keys: KeyPaths,
     /// Brokers that devices publish to.
@@ -190,7 +190,7 @@ impl Config {
         let data_dir = base.join(top.text("data_dir", Some("data")));
         let (committee, term) = (top.integer("committee", Some(1)), top.integer("term", Some(1)));
         let streams = top.streams("streams");
-        let policy = base.join(top.text("policy", Some("policy.json")));
+        let books = top.list_or("books", &["book.jsonl"]).iter().map(|path| base.join(path)).collect();
         if committee == 0 || term == 0 {
             top.fault("committee and term count from 1");
         }
@@ -214,7 +214,7 @@ impl Config {
             committee,
             term,
             streams,
-            policy,
+            books,
             keys,
             mqtt,
             gossip,
@@ -347,7 +347,7 @@ const TOP_KEYS: [&str; 13] = [
     "committee",
     "term",
     "streams",
-    "policy",
+    "books",
     "keys",
     "mqtt",
     "gossip",

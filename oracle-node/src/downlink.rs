@@ -14,6 +14,7 @@ use oracle_core::registry::Registry;
 use oracle_core::report::{state_leaves, state_root};
 use oracle_core::wire::{self, Bytes, Hash};
 
+use crate::books::Books;
 use crate::receipts;
 use crate::store::{Evidence, ReceiptBatch};
 pub use terms::{Teller, rotations};
@@ -37,7 +38,7 @@ pub struct LeaseHint {
     /// Unix seconds.
     #[n(4)]
     pub end: u64,
-    /// The policy's draw bound.
+    /// Part of slots with a challenge, of 2^64, by the lease's policy; 0 where nothing is challenged.
     #[n(5)]
     pub challenge_p: u64,
 }
@@ -52,7 +53,7 @@ pub struct Access {
     /// Its certificate, 48 bytes.
     #[n(1)]
     pub certificate: Bytes<48>,
-    /// CBOR of the lease's state: a leaf of the header's state root.
+    /// A leaf of the header's state root: the tag of leases, then CBOR of the lease's state.
     #[n(2)]
     pub leaf: ByteVec,
     /// Path from the leaf to the state root: (sibling, whether it stands on the left).
@@ -99,13 +100,14 @@ pub fn lease_hints(
     registry: &Registry,
     committee: u64,
     streams: &BTreeSet<u32>,
-    challenge_p: u64,
+    books: &Books,
 ) -> BTreeMap<u64, Vec<LeaseHint>> {
     let mut hints: BTreeMap<u64, Vec<LeaseHint>> =
         registry.devices().keys().map(|token| (*token, Vec::new())).collect();
     for (lease, record) in registry.leases() {
         if record.committee == committee && streams.contains(&record.stream) {
             let (token, class, start, end) = (record.device, record.class, record.start, record.end);
+            let challenge_p = books.chance(registry, *lease);
             let hint = LeaseHint { token, lease: *lease, class, start, end, challenge_p };
             hints.entry(record.device).or_default().push(hint);
         }

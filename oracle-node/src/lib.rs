@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod books;
 pub mod broker_config;
 pub mod chain;
 pub mod clock;

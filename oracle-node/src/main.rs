@@ -36,9 +36,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("oracle-node: {error:#}");
-            let wrong_key = matches!(error.downcast_ref(), Some(StoreError::WrongKey { .. }));
+            let wrong_store =
+                matches!(error.downcast_ref(), Some(StoreError::WrongKey { .. } | StoreError::Format { .. }));
             let twice = matches!(error.downcast_ref(), Some(GuardError::Doppelganger { .. }));
-            let operator = error.is::<ConfigError>() || error.is::<KeyError>() || wrong_key || twice;
+            let operator = error.is::<ConfigError>() || error.is::<KeyError>() || wrong_store || twice;
             ExitCode::from(if operator {
                 3
             } else if error.is::<OutOfReach>() {

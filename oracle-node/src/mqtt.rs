@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use attest_mqtt::{Tls, Why};
-use oracle_core::policy::Policy;
+use oracle_core::policy::Conduct;
 use oracle_core::reason::Reason;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, StateError, mqttbytes,
@@ -62,8 +62,8 @@ pub struct Setup {
 /// Messages that one device may deliver at once: whatever may still count, since a broker hands over all it kept during
 /// an outage in one go; the message that would be dropped then cannot be sent again.
 #[must_use]
-pub fn burst(messages_per_second: u32, policy: &Policy) -> u32 {
-    burst_of(messages_per_second, policy.messages_per_device, policy.late_epochs)
+pub fn burst(messages_per_second: u32, conduct: &Conduct) -> u32 {
+    burst_of(messages_per_second, conduct.messages_per_device, conduct.late_epochs)
 }
 
 /// As [`burst`]: the messages kept of this epoch and of the late ones, and at least twice the rate.
@@ -284,11 +284,11 @@ impl Connection {
     async fn received(&mut self, publish: Publish) {
         let now = (self.clock)();
         let judged = match attest::parse_topic_up(&publish.topic) {
-            None => Err(Reason::Malformed),
-            Some(_) if publish.payload.len() > attest::MAX_MESSAGE => Err(Reason::TooLong),
+            None => Err(Reason::MALFORMED),
+            Some(_) if publish.payload.len() > attest::MAX_MESSAGE => Err(Reason::TOO_LONG),
             Some((_, kid)) if !self.rates.admit(kid, now) => {
                 self.metrics.evidence_over_rate.inc();
-                Err(Reason::TooMany)
+                Err(Reason::TOO_MANY)
             }
             Some((class, kid)) => Ok(Raw { class, kid, bytes: publish.payload.to_vec(), arrival_ms: now }),
         };

@@ -13,15 +13,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use oracle_core::effect::{Effect, Input};
 use oracle_core::oracle::Behaviour;
-use oracle_core::policy::Policy;
 use oracle_core::term::Term;
 use oracle_core::wire::Message;
 use tokio::sync::{mpsc, watch};
 
 use crate::board::Board;
+use crate::books::Books;
 use crate::chain::{self, Outbox, OutboxSetup, Rpc, View, Watch, WatchSetup};
 use crate::clock;
 use crate::config::{self, Config};
@@ -53,7 +53,7 @@ pub fn now_ms() -> u64 {
 /// Runs a node until `stop` resolves. Waits patiently for a chain, brokers and members that are not up yet.
 ///
 /// # Errors
-/// Whatever patience cannot mend: a bad key or policy, a store in use, a failed disk, a term without this member.
+/// Whatever patience cannot mend: a bad key or policy book, a store in use, a failed disk, a term without this member.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     tokio::pin!(stop);
     tokio::select! {
@@ -71,10 +71,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     let keys = Keys::load(&config.keys)?;
     let seal = Seal::new(&keys.store, &config.keys.store);
-    let document = std::fs::read(&config.policy).with_context(|| format!("policy {}", config.policy.display()))?;
-    let policy = Policy::parse(&document).map_err(|why| anyhow!("{}: {why}", config.policy.display()))?;
+    let books = Books::read(&config.books)?;
     let store = Arc::new(Store::open(&config.data_dir.join("store"), seal)?);
-    house::check_keep(config.keep_epochs, policy.late_epochs)?;
+    house::check_keep(config.keep_epochs, books.first()?.late_epochs)?;
     let (mark, memory) = Mark::open(&config.keys.mark(), &store)?;
     let metrics = Metrics::new()?;
     metrics.slot_current.set(-1);
@@ -96,7 +95,7 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
         committee: config.committee,
         term: config.term,
         streams: config.streams.clone(),
-        snapshot_lag_ms: policy.snapshot_lag_ms,
+        snapshot_lag_ms: books.first()?.snapshot_lag_ms,
         poll: config.chain.poll,
         started_ms: now_ms(),
         events: chain_sender,
@@ -126,7 +125,7 @@ async fn work(config: Config, duties: Duties) -> anyhow::Result<()> {
     let (term, before) = own_term(&mut chain_events, config.term).await;
     let mark = (Arc::new(mark), memory);
     let asks = (owed, again);
-    let parts = Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, asks, teller };
+    let parts = Parts { config, keys, books, store, mark, block_ahead, metrics, board, view, asks, teller };
     Node::assemble(parts, duties, term, before)?.run(chain_events).await
 }
 
@@ -157,8 +156,7 @@ async fn next(events: &mut mpsc::Receiver<chain::Event>) -> chain::Event {
 struct Parts {
     config: Config,
     keys: Keys,
-    policy: Policy,
-    document: Vec<u8>,
+    books: Books,
     store: Arc<Store>,
     mark: (Arc<Mark>, Memory),
     block_ahead: Arc<AtomicU64>,
@@ -185,10 +183,9 @@ struct Node {
 
 impl Node {
     fn assemble(parts: Parts, duties: Duties, term: Term, mut before: Vec<chain::Event>) -> anyhow::Result<Self> {
-        let Parts { config, keys, policy, document, store, mark, block_ahead, metrics, board, view, asks, teller } =
-            parts;
+        let Parts { config, keys, books, store, mark, block_ahead, metrics, board, view, asks, teller } = parts;
         let (owed, again) = asks;
-        let me = seats::admitted(&config, &document, &term, keys.member.address())?;
+        let me = seats::admitted(&config, &books, &term, keys.member.address())?;
         let log = ReceiptLog::new(&keys.receipt, store.receipt_head()?);
         let intake = Arc::new(Intake::new(Arc::clone(&store), metrics.clone(), term.scope.network(), log));
         let (network_sender, network) = mpsc::channel(QUEUE_MAX);
@@ -207,13 +204,12 @@ impl Node {
             metrics: metrics.clone(),
         };
         let pulled = evidence::start(worker, &duties);
-        let mqtt = wiring::mqtt(&config, &keys, &policy, &intake, durable_sender, &metrics)?;
+        let mqtt = wiring::mqtt(&config, &keys, books.first()?, &intake, durable_sender, &metrics)?;
         let (streams, keep_epochs) = (config.streams.clone(), config.keep_epochs);
         let recipe = Recipe {
             key: Arc::new(keys.member),
             dkg_seed: *keys.dkg.expose(),
-            policy: policy.clone(),
-            policy_hash: Policy::hash(&document),
+            books: books.clone(),
             behaviour: behaviour(config.behaviour),
             store: Arc::clone(&store),
             metrics: metrics.clone(),
@@ -230,7 +226,7 @@ impl Node {
         let hands = Hands {
             me,
             term,
-            policy,
+            books,
             streams,
             lately: Lately::default(),
             store,

@@ -50,7 +50,11 @@ const FAMILIES: [&str; 11] = [EVIDENCE, IDS, RECEIPTS, JOURNAL, ROUNDS, LENT, RE
 /// A record of the `seal` family, which is about the store itself: a known text under the store's key, by which a wrong
 /// key is noticed at once.
 const SEAL_CHECK: &[u8] = b"check";
-/// That text.
+/// A record of the same family: the format of all others, one byte.
+const SEAL_FORMAT: &[u8] = b"format";
+/// The format that this version reads and writes.
+const FORMAT: u8 = 2;
+/// The known text.
 const SEAL_TEXT: &[u8] = b"plumbline store";
 
 /// A failed disk, or bytes on it that this version did not write. Never caused by a peer's or a device's input.
@@ -82,6 +86,14 @@ pub enum StoreError {
         file: PathBuf,
         /// The store's folder.
         store: PathBuf,
+    },
+    /// Another version made the store.
+    #[error("store: {} has format {found}, and this version reads {FORMAT}; start with an empty data folder at the next term, or run the version that made it", store.display())]
+    Format {
+        /// The store's folder.
+        store: PathBuf,
+        /// The format it is in.
+        found: u8,
     },
     /// A secret record does not open, or is not what was just written.
     #[error("store: the secret record {key} does not open under {}: it was changed, or an older version wrote it unsealed", file.display())]
@@ -140,9 +152,24 @@ impl Store {
         // What is not secret is still nobody's business.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(path, private).map_err(|source| StoreError::Private { path: path.into(), source })?;
+        store.check_format()?;
         store.check_key()?;
         store.know_itself()?;
         Ok(store)
+    }
+
+    /// A new store remembers the format it is written in; any other must be of this one.
+    fn check_format(&self) -> Result<(), StoreError> {
+        match (self.get(SEAL, SEAL_FORMAT)?, self.get(SEAL, SEAL_CHECK)?) {
+            (None, None) => self.put_synced(SEAL, SEAL_FORMAT, &[FORMAT]),
+            (Some(format), _) if format == [FORMAT] => Ok(()),
+            // Before formats were numbered.
+            (None, Some(_)) => Err(StoreError::Format { store: self.db.path().into(), found: 1 }),
+            (Some(format), _) => {
+                let found = format.first().copied().unwrap_or_default();
+                Err(StoreError::Format { store: self.db.path().into(), found })
+            }
+        }
     }
 
     /// A new store remembers its key by a sealed text; any other must open that text.

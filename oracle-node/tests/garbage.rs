@@ -383,7 +383,7 @@ fn the_command_line_ends_with_the_code_that_it_documents() {
     std::fs::remove_file(&config).expect("removed");
     assert_eq!(code(&run).0, Some(3), "no file at all");
     assert!(cli(&[OsStr::new("init"), OsStr::new("--plain"), dir.as_os_str()]).status.success());
-    std::fs::write(dir.join("policy.json"), world::POLICY).expect("policy");
+    std::fs::write(dir.join("book.jsonl"), world::BOOK).expect("book");
     let other = Seal::new(&Secret::new([1; 32]), Path::new("other.key"));
     drop(Store::open(&dir.join("data/store"), other).expect("a store under another key"));
     let (status, said) = code(&run);

@@ -6,6 +6,7 @@ use alloy_primitives::Address;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use oracle_core::merkle::{self, ShaStep};
+use oracle_core::report::StateTag;
 use oracle_core::state::LeaseState;
 use oracle_core::typed::Header;
 use oracle_core::wire::{self, Bytes, Hash, WireError};
@@ -148,8 +149,9 @@ pub fn check(trust: &Trust, device: u64, payload: &[u8]) -> Result<Grant, Access
     if !merkle::sha_verify(&header.stateRoot.0, &merkle::sha_leaf(&feed.leaf), &steps) {
         return Err(AccessError::NotInState);
     }
-    // The state's head and its devices are leaves of the same tree: only a lease has a lease's seventeen fields.
-    let lease: LeaseState = wire::decode(&feed.leaf, FEED_BYTES_MAX)?;
+    // The state's head, devices and shadows are leaves of the same tree, told apart by their tags.
+    let lease = StateTag::Lease.strip(&feed.leaf).ok_or(AccessError::NotInState)?;
+    let lease: LeaseState = wire::decode(lease, FEED_BYTES_MAX)?;
     if lease.device != device {
         return Err(AccessError::OtherDevice(lease.device));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::B256;
 use oracle_core::archive::{self, Bundle, ReplayError, Replayed};
 use oracle_core::limits;
-use oracle_core::policy::Policy;
+use oracle_core::policy::Book;
 use oracle_core::registry::{History, Posted};
 use oracle_core::report::{Verdict, state_root};
 use oracle_core::state::State;
@@ -29,9 +29,9 @@ pub enum AuditError {
     /// The chain log says nothing of the term.
     #[error("chain log: {0}")]
     Chain(String),
-    /// The policy document cannot be read or is not the term's.
-    #[error("policy: {0}")]
-    Policy(String),
+    /// A policy book cannot be read, or none is the term's.
+    #[error("policy book: {0}")]
+    Book(String),
     /// The archive's folder cannot be listed or holds nothing to replay.
     #[error("archive: {0}")]
     Archive(String),
@@ -126,13 +126,13 @@ pub struct Span {
     pub to: Option<u64>,
 }
 
-/// An audit ready to run: the chain as folded from its log, and the policy that the term names.
+/// An audit ready to run: the chain as folded from its log, and the policy books that its terms name.
 #[derive(Debug)]
 pub struct Audit {
     chain: Chain,
     stream: u32,
     history: History,
-    policy_document: Vec<u8>,
+    books: Vec<Book>,
 }
 
 /// The name of an epoch's bundle in an archive folder.
@@ -159,13 +159,15 @@ pub fn epochs_in(folder: &Path) -> std::io::Result<BTreeSet<u64>> {
 }
 
 impl Audit {
-    /// Folds the chain log and checks that it and the policy document are those of the term.
+    /// Folds the chain log and checks that it and one of the books (their texts) are those of the term.
     ///
     /// # Errors
-    /// A log line that cannot be read, a term that the log does not configure and activate, or another policy document.
-    pub fn new(chain: Chain, stream: u32, log: impl BufRead, policy_document: Vec<u8>) -> Result<Self, AuditError> {
-        let policy = Policy::parse(&policy_document).map_err(AuditError::Policy)?;
-        let history = chain_log::fold(&chain, policy.snapshot_lag_ms, log)?;
+    /// A log line that cannot be read, a term that the log does not configure and activate, or no book of the term's.
+    pub fn new(chain: Chain, stream: u32, log: impl BufRead, books: &[Vec<u8>]) -> Result<Self, AuditError> {
+        let books: Vec<Book> =
+            books.iter().map(|text| Book::parse(text)).collect::<Result<_, _>>().map_err(AuditError::Book)?;
+        let first = books.first().ok_or_else(|| AuditError::Book("none is given".to_owned()))?;
+        let history = chain_log::fold(&chain, first.conduct.snapshot_lag_ms, log)?;
         let named = format!("term {} of committee {}", chain.term, chain.committee);
         let Some(term) = history.term() else {
             return Err(AuditError::Chain(format!("{named} is not configured here; are the addresses right?")));
@@ -173,10 +175,10 @@ impl Audit {
         if term.genesis_ms.is_none() {
             return Err(AuditError::Chain(format!("{named} is configured but not activated")));
         }
-        if Policy::hash(&policy_document) != term.policy_hash {
-            return Err(AuditError::Policy(format!("{named} names the document with hash {}", term.policy_hash)));
+        if !books.iter().any(|book| book.root() == term.book_root) {
+            return Err(AuditError::Book(format!("{named} names the book with root {}", term.book_root)));
         }
-        Ok(Self { chain, stream, history, policy_document })
+        Ok(Self { chain, stream, history, books })
     }
 
     /// The chain as of the log's last block.
@@ -248,7 +250,7 @@ impl Audit {
         }
         let from_chain = linked.is_none() && epoch > 0;
         let start = if from_chain { Some(self.settled_start(&bundle)?) } else { linked };
-        let replayed = archive::replay(bytes, &self.history, &self.policy_document, start.as_ref())?;
+        let replayed = archive::replay(bytes, &self.history, self.book(epoch)?, start.as_ref())?;
         let posted = self.posted(epoch);
         if let Some(posted) = posted {
             same_roots(posted, &replayed)?;
@@ -267,6 +269,14 @@ impl Audit {
             from_chain,
         };
         Ok((proven, outcome.state))
+    }
+
+    /// The book of the term that an epoch is in.
+    fn book(&self, epoch: u64) -> Result<&Book, Fault> {
+        let wanted = self.history.term_of(epoch).map(|term| term.book_root);
+        let book = self.books.iter().find(|book| Some(book.root()) == wanted);
+        let lacking = || ReplayError::Book(format!("none with root {} is given", wanted.unwrap_or_default()));
+        book.ok_or_else(|| lacking().into())
     }
 
     fn posted(&self, epoch: u64) -> Option<&Posted> {

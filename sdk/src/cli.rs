@@ -95,9 +95,9 @@ pub(crate) struct ChainArgs {
     /// {"block":{"number":1,"hash":"0x…","timestamp":1},"logs":[{"address":"0x…","topics":["0x…"],"data":"0x…"}]}.
     #[arg(long, value_name = "FILE")]
     pub(crate) chain_log: PathBuf,
-    /// The appraisal policy, byte for byte the document whose hash the term names.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: PathBuf,
+    /// The term's policy book, one document a line. Give one for each book that the audited terms name.
+    #[arg(long = "book", value_name = "FILE", required = true)]
+    pub(crate) books: Vec<PathBuf>,
     #[command(flatten)]
     place: PlaceArgs,
     /// Committee.
@@ -109,6 +109,15 @@ pub(crate) struct ChainArgs {
 }
 
 impl ChainArgs {
+    /// The texts of the policy books.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn books(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("policy book: {}", path.display()));
+        self.books.iter().map(read).collect()
+    }
+
     /// The chain and committee named.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A small blocking client of a node's API. What it brings is what the node claims; `verify` and `audit` judge it.
 //! Leaves out: TLS and proxies (nodes listen on loopback or behind a proxy), and anything that changes something.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use attest::{Class, EvidenceId, Network};
@@ -82,26 +83,28 @@ pub struct Lease {
 pub struct Counters {
     /// Device token id.
     pub device: u64,
-    /// Class of work: 1 uptime, 2 coverage.
+    /// Class of work.
     pub class: u8,
+    /// Its name; `None` where the node does not know the class.
+    pub class_name: Option<String>,
+    /// What it is paid by.
+    pub unit: Option<String>,
     /// Unix seconds.
     pub start: u64,
     /// Unix seconds.
     pub end: u64,
     /// Judged up to, unix seconds.
     pub through: u64,
-    /// Challenges that counted.
-    pub challenged: u64,
-    /// Challenges passed.
-    pub passed: u64,
-    /// Seconds in slots that were not void.
-    pub elapsed: u64,
+    /// Proven units, decimal text.
+    pub units: String,
     /// Proven seconds.
     pub good: u64,
     /// Seconds proven bad.
     pub bad: u64,
-    /// Seconds that are neither.
-    pub undetermined: u64,
+    /// Seconds credited to the lessee.
+    pub credit: u64,
+    /// What the class keeps, by name.
+    pub kept: BTreeMap<String, u64>,
     /// Why challenges failed.
     pub reasons: Vec<Counted>,
 }
@@ -118,8 +121,8 @@ pub struct Counted {
 /// How one challenge ended.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Judged {
-    /// Slot.
-    pub slot: u64,
+    /// Slot, or start of the window in unix seconds.
+    pub at: u64,
     /// `passed`, `failed` or `void`.
     pub outcome: String,
     /// Code of the reason, 0 when passed.

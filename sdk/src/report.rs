@@ -45,6 +45,7 @@ struct ProofJson {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LeafJson {
+    escrow: String,
     lease: u64,
     units: String,
     good_seconds: u64,
@@ -91,6 +92,7 @@ pub(crate) fn header_from_abi(bytes: &[u8]) -> Result<Header, String> {
 fn leaf(json: &LeafJson) -> Result<Leaf, String> {
     let number = |name: &str, text: &str| text.parse::<u128>().map_err(|_| format!("{name}: {text:?} is not a number"));
     Ok(Leaf {
+        escrow: fixed("escrow", &json.escrow)?.into(),
         lease: json.lease,
         units: number("units", &json.units)?,
         goodSeconds: json.good_seconds,

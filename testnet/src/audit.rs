@@ -21,10 +21,10 @@ use crate::rules;
 pub async fn replay(network: &Network, sabotage: Sabotage, progress: &Progress, checks: &mut Checks) -> Result<()> {
     let step = progress.step("offline replay");
     let folder = network.place.folder("archive")?;
-    let (log, policy) = (network.place.run.join("chain.jsonl"), network.place.run.join("policy.json"));
+    let (log, book) = (network.place.run.join("chain.jsonl"), network.place.run.join("book.jsonl"));
     let contracts = &network.contracts;
     let blocks = network.chain.export(&contracts.logged(), contracts.first_block, &log).await?;
-    std::fs::write(&policy, rules::policy_document())?;
+    std::fs::write(&book, rules::book().text())?;
     if sabotage == Sabotage::Archive {
         spoil(&folder.join("epoch-000002.bundle"))?;
     }
@@ -38,8 +38,8 @@ pub async fn replay(network: &Network, sabotage: Sabotage, progress: &Progress, 
         path(&folder)?,
         "--chain-log",
         path(&log)?,
-        "--policy",
-        path(&policy)?,
+        "--book",
+        path(&book)?,
         "--chain-id",
         chain_id,
         "--registry",

@@ -121,7 +121,7 @@ impl Epoch {
     pub fn read(bytes: &[u8], scope: &Scope) -> Result<Self> {
         let mut d = Decoder::new(bytes);
         ensure!(d.array()? == Some(11), "a bundle has eleven parts");
-        ensure!(d.u32()? == 1, "a bundle of another version");
+        ensure!(d.u32()? == 2, "a bundle of another version");
         let (_stream, epoch) = (d.u32()?, d.u64()?);
         d.skip()?; // header
         d.skip()?; // certificate
@@ -224,7 +224,7 @@ fn statement(d: &mut Decoder<'_>) -> Result<Statement> {
 
 /// First slot and lateness of an observation body.
 fn body(d: &mut Decoder<'_>) -> Result<(u64, Vec<u32>)> {
-    ensure!(d.array()? == Some(5), "a body has five parts");
+    ensure!(d.array()? == Some(6), "a body has six parts");
     d.skip()?; // epoch
     d.skip()?; // buckets
     let first = d.u64()?;
@@ -233,6 +233,7 @@ fn body(d: &mut Decoder<'_>) -> Result<(u64, Vec<u32>)> {
         lateness.push(d.u32()?);
     }
     d.skip()?; // receipt log root
+    d.skip()?; // measurements
     Ok((first, lateness))
 }
 

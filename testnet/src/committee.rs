@@ -148,7 +148,7 @@ impl Node {
         let config = folder.join("config.toml");
         let (gossip, http) = (free_port()?, free_port()?);
         let endpoint = format!("/ip4/127.0.0.1/tcp/{gossip}");
-        std::fs::write(folder.join("policy.json"), rules::policy_document())?;
+        std::fs::write(folder.join("book.jsonl"), rules::book().text())?;
         std::fs::write(&config, configuration(index, chain, contracts, broker, &endpoint, http))?;
         let [gossip, http_at] = [gossip, http].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let api = Api::new(http)?;
@@ -223,7 +223,7 @@ fn configuration(index: usize, chain: &Chain, contracts: &Deployed, broker: u16,
         String::new()
     };
     format!(
-        "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\npolicy = \"policy.json\"\n\n\
+        "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\nbooks = [\"book.jsonl\"]\n\n\
          [mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\n\n[gossip]\nlisten = \"{endpoint}\"\n\n\
          [chain]\nrpc = \"{}\"\nregistry = \"{}\"\ndevices = \"{}\"\nescrow = \"{}\"\nhub = \"{}\"\nstart_block = 0\n\
          poll = \"250ms\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n{test}",

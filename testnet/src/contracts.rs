@@ -10,12 +10,15 @@ use anyhow::Result;
 use crate::chain::{Actor, Chain, creation_code};
 use crate::rules;
 
+pub mod offer;
+
 /// Generated; documented in the Solidity interfaces.
 #[allow(missing_docs, clippy::too_many_arguments)]
 mod bindings {
     alloy::sol! {
         #[derive(Debug)]
         struct Leaf {
+            address escrow;
             uint64 lease;
             uint128 units;
             uint64 goodSeconds;
@@ -25,27 +28,6 @@ mod bindings {
             uint64 through;
             bytes32 evidenceRoot;
             bytes32 policyHash;
-        }
-        #[derive(Debug)]
-        struct Offer {
-            uint256 tokenId;
-            address lessor;
-            address payee;
-            address lessee;
-            address token;
-            uint8 class;
-            uint64 committee;
-            uint32 stream;
-            bytes32 policyHash;
-            uint96 pricePerUnit;
-            uint96 maxUnitsPerSecond;
-            uint96 bond;
-            uint16 feeBp;
-            uint96 minFee;
-            uint64 start;
-            uint64 end;
-            uint64 nonce;
-            uint64 expiry;
         }
         #[derive(Debug)]
         struct ClaimItem {
@@ -66,8 +48,10 @@ mod bindings {
             uint64 committee;
             uint32 stream;
             bytes32 policyHash;
-            uint96 pricePerUnit;
-            uint96 maxUnitsPerSecond;
+            uint96 price;
+            uint8 unitExponent;
+            uint96 maxUnitsPerHour;
+            uint96 creditPerHour;
             uint64 start;
             uint64 end;
             uint64 through;
@@ -126,25 +110,21 @@ mod bindings {
         }
         #[derive(Debug)]
         interface LeaseEscrow {
-            event LeaseOpened(uint64 indexed lease, uint256 indexed tokenId, address indexed lessee, address lessor, uint8 class,
-                uint64 committee, uint32 stream, bytes32 policyHash, uint64 start, uint64 end, uint96 pricePerUnit);
             event LeaseClosed(uint64 indexed lease, uint256 refunded, uint256 bondReturned);
             event ClaimSkipped(uint64 indexed lease, uint64 indexed epoch, uint8 why);
             function setToken(address token, bool allowed, uint96 minFee) external;
             function setCommittee(uint64 committee, address treasury, uint16 feeBp) external;
-            function open(Offer offer, bytes signature, uint96 deposit) external returns (uint64 lease);
             function claimBatch(ClaimItem[] items) external;
             function close(uint64 lease, uint64 epoch, Leaf leaf, bytes32[] proof) external;
             function withdraw(address token) external returns (uint256 amount);
             function withdrawFees(uint64 committee, address token) external returns (uint256 amount);
             function claimable(address token, address account) external view returns (uint256);
             function leaseInfo(uint64 lease) external view returns (LeaseInfo info);
-            function offerDigest(Offer offer) external view returns (bytes32);
         }
     }
 }
 pub use bindings::{
-    ClaimItem, CommitteeRegistry, DeviceRegistry, Leaf, LeaseEscrow, LeaseInfo, MemberStatement, Offer, OperatorStake,
+    ClaimItem, CommitteeRegistry, DeviceRegistry, Leaf, LeaseEscrow, LeaseInfo, MemberStatement, OperatorStake,
     ReportHub, TestDollar,
 };
 

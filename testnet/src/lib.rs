@@ -9,6 +9,7 @@
 pub mod aftermath;
 pub mod api;
 pub mod audit;
+pub mod book;
 pub mod broker;
 pub mod bundle;
 pub mod chain;

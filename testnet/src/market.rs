@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::signers::SignerSync as _;
 use alloy::sol_types::SolEvent as _;
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::chain::{Actor, Chain};
-use crate::contracts::{ClaimItem, Deployed, DeviceRegistry, Leaf, LeaseEscrow, LeaseInfo, Offer, TestDollar};
+use crate::contracts::offer::{Offer, OfferBounds, OfferTerms, acceptance, opened};
+use crate::contracts::{ClaimItem, Deployed, DeviceRegistry, Leaf, LeaseEscrow, LeaseInfo, TestDollar};
 use crate::fleet::{Unit, fleet};
 use crate::rules;
 
@@ -127,16 +128,17 @@ impl Market {
         let mut sent = Vec::new();
         for ((unit, lessee), nonce) in self.units.iter().zip(&self.lessees).zip(1u64..) {
             let offer = offer(unit, self.lessor.address(), lessee.address(), contracts, start, nonce);
-            let digest = chain.ask(contracts.escrow, &LeaseEscrow::offerDigestCall { offer: offer.clone() }).await?;
+            let digest = chain.ask(contracts.escrow, &offer.digest()).await?;
             let signature = Bytes::from(self.lessor.signer.sign_hash_sync(&digest)?.as_bytes().to_vec());
-            let call =
-                LeaseEscrow::openCall { offer, signature, deposit: U256::from(unit.plan.kind.price().deposit).to() };
+            let book = rules::book();
+            let deposit = U256::from(unit.plan.kind.price().deposit);
+            let call = offer.open(signature, acceptance(deposit, book.classes, book.proof()));
             sent.push(chain.tell(lessee, contracts.escrow, &call).await?);
         }
         let receipts = chain.all_mined(sent).await?;
         for (unit, receipt) in self.units.iter_mut().zip(&receipts) {
-            let log = receipt.logs().iter().find_map(|log| LeaseEscrow::LeaseOpened::decode_log(&log.inner).ok());
-            unit.lease = log.with_context(|| format!("{}: no LeaseOpened", unit.plan.name))?.lease;
+            let log = receipt.logs().iter().find_map(|log| opened(&log.inner));
+            unit.lease = log.with_context(|| format!("{}: no LeaseOpened", unit.plan.name))?;
         }
         Ok(chain.head().await?.1)
     }
@@ -265,7 +267,7 @@ impl Market {
 /// The demo's terms for one device.
 fn offer(unit: &Unit, lessor: Address, lessee: Address, contracts: &Deployed, start: u64, nonce: u64) -> Offer {
     let price = unit.plan.kind.price();
-    Offer {
+    let terms = OfferTerms {
         tokenId: U256::from(unit.token),
         lessor,
         payee: lessor,
@@ -274,17 +276,23 @@ fn offer(unit: &Unit, lessor: Address, lessee: Address, contracts: &Deployed, st
         class: unit.plan.kind.class().0,
         committee: rules::COMMITTEE,
         stream: rules::STREAM,
-        policyHash: keccak256(rules::policy_document()),
-        pricePerUnit: U256::from(price.per_unit).to(),
-        maxUnitsPerSecond: U256::from(price.units_per_second).to(),
+        policyHash: rules::book().policy_hash(),
+        price: U256::from(price.per_unit).to(),
+        maxUnitsPerHour: U256::from(price.units_per_second * 3_600).to(),
+        creditPerHour: U256::from(price.per_unit * 3_600).to(),
         bond: U256::from(price.bond).to(),
+        ..OfferTerms::default()
+    };
+    let bounds = OfferBounds {
         feeBp: rules::FEE_BP,
         minFee: U256::from(rules::MIN_FEE).to(),
         start,
         end: start + rules::LEASE_S,
         nonce,
         expiry: start,
-    }
+        ..OfferBounds::default()
+    };
+    Offer { terms, bounds }
 }
 
 /// A lease's leaf and proof in an epoch's report, from a node.
@@ -305,6 +313,7 @@ pub async fn proven(api: &Api, epoch: u64, lease: u64) -> Result<Proven> {
     let proof = answer["proof"].as_array().with_context(|| format!("{path}: no proof: {answer}"))?;
     Ok(Proven {
         leaf: Leaf {
+            escrow: leaf["escrow"].as_str().context("leaf.escrow is no text")?.parse().context("leaf.escrow")?,
             lease: u64::try_from(number("lease")?)?,
             units: number("units")?,
             goodSeconds: u64::try_from(number("goodSeconds")?)?,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aggregator::GroupKey;
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent as _;
 use anyhow::{Context as _, Result, ensure};
 
@@ -118,7 +118,7 @@ impl Network {
             committee: rules::COMMITTEE,
             term: rules::TERM,
             members: self.committee.addresses(),
-            policyHash: keccak256(rules::policy_document()),
+            policyHash: rules::book().root(),
             epochSeconds: rules::EPOCH_S,
             slotMs: rules::SLOT_MS,
             genesisDelay: rules::GENESIS_DELAY_S,

@@ -1,8 +1,10 @@
-//! The numbers of the demo: its clock, its policy document, its lease terms. The only file that knows the document's form.
+//! The numbers of the demo: its clock, its policy book, its lease terms. The only file that knows the documents' form.
 //! Leaves out: what the numbers mean for pay (`expect`), and sections that a kind brings itself.
 
+use alloy::primitives::U256;
 use serde_json::{Value, json};
 
+use crate::book::Book;
 use crate::kind::KINDS;
 
 /// Slot length, ms.
@@ -80,12 +82,12 @@ pub struct Price {
 pub const BY_THE_SECOND: Price =
     Price { unit: "s", per_unit: 10_000, units_per_second: 1, bond: 600_000, deposit: 1_000_000 };
 
-/// The policy document's bytes; its hash is what leases and reports name.
+/// The demo's policy book: the committee's conduct, and a policy with a section for the class of each kind.
 #[must_use]
-pub fn policy_document() -> Vec<u8> {
-    let mut document = json!({
-        "version": 1,
-        "answer_deadline_ms": UPTIME.deadline_ms,
+pub fn book() -> Book {
+    let conduct = json!({
+        "version": 2,
+        "document": "conduct",
         "gossip_allowance_ms": GOSSIP_MS,
         "observe_delay_ms": 500,
         "void_bound_ms": VOID_BOUND_MS,
@@ -93,20 +95,24 @@ pub fn policy_document() -> Vec<u8> {
         "late_epochs": 1,
         "view_timeout_ms": 1_000,
         "transmit_stage_ms": 1_500,
-        "challenge_p": UPTIME.challenge_p.to_string(),
-        "z_squared_millionths": UPTIME.z_squared_millionths,
-        "credit_bp": UPTIME.credit_bp,
         // Far above what a device of the demo sends in an epoch (about four a second), far below what could fill a disk.
         "messages_per_device": 1_024,
     });
-    for kind in KINDS {
-        if let (Some(section), Value::Object(fields)) = (kind.section(), &mut document) {
-            fields.insert(kind.class().1.to_owned(), section);
-        }
-    }
-    let mut bytes = serde_json::to_vec_pretty(&document).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+    let sections = KINDS.iter().map(|kind| {
+        let rules = kind.rules();
+        let mut section = kind.section();
+        section["service"] = json!({
+            "deadline_ms": rules.deadline_ms,
+            "challenge_p": rules.challenge_p.to_string(),
+            "z_squared_millionths": rules.z_squared_millionths,
+            "credit_bp": rules.credit_bp,
+        });
+        (kind.class().1.to_owned(), section)
+    });
+    let classes: serde_json::Map<String, Value> = sections.collect();
+    let policy = json!({ "version": 2, "document": "policy", "classes": classes });
+    let bits = KINDS.iter().fold(U256::ZERO, |bits, kind| bits | U256::from(1u64) << usize::from(kind.class().0));
+    Book { conduct, policy, classes: bits }
 }
 
 /// What links of the coverage class may look like.
@@ -128,9 +134,9 @@ pub mod links {
     /// Farther is implausible, m.
     pub const MAX_DISTANCE_M: u32 = 100_000;
 
-    /// The section of the policy document.
+    /// What the class has in the policy beside its service numbers.
     pub(crate) fn section() -> serde_json::Value {
-        serde_json::json!({
+        serde_json::json!({"radio": {
             "eirp_cdbm": EIRP_CDBM,
             "gain_cdb": GAIN_CDB,
             "margin_cdb": MARGIN_CDB,
@@ -140,6 +146,6 @@ pub mod links {
             "min_distance_m": MIN_DISTANCE_M,
             "max_distance_m": MAX_DISTANCE_M,
             "min_witnesses": 1,
-        })
+        }})
     }
 }

@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::U256;
-use alloy::sol_types::SolInterface as _;
+use alloy::sol_types::{SolCall as _, SolInterface as _};
 use testnet::chain::Chain;
+use testnet::contracts::offer::{LEASE_OPENED, OfferDigest, Open};
 use testnet::contracts::{
     CommitteeRegistry, DeviceRegistry, LeaseEscrow, OperatorStake, ReportHub, TestDollar, deploy,
 };
@@ -48,12 +49,15 @@ async fn the_set_deploys_and_devices_register() {
     std::fs::remove_dir_all(&logs).unwrap();
 }
 
-/// Selectors that the exported ABI of `contract` has.
-fn exported(contract: &str) -> Vec<[u8; 4]> {
+fn abi(contract: &str) -> alloy::json_abi::JsonAbi {
     let path = root().join(format!("contracts/abi/{contract}.json"));
     let artifact: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let abi: alloy::json_abi::JsonAbi = serde_json::from_value(artifact["abi"].clone()).unwrap();
-    abi.functions().map(|function| function.selector().0).collect()
+    serde_json::from_value(artifact["abi"].clone()).unwrap()
+}
+
+/// Selectors that the exported ABI of `contract` has.
+fn exported(contract: &str) -> Vec<[u8; 4]> {
+    abi(contract).functions().map(|function| function.selector().0).collect()
 }
 
 #[test]
@@ -64,11 +68,16 @@ fn the_bindings_are_those_of_the_exported_abi() {
         ("CommitteeRegistry", CommitteeRegistry::CommitteeRegistryCalls::selectors().collect()),
         ("ReportHub", ReportHub::ReportHubCalls::selectors().collect()),
         ("DeviceRegistry", DeviceRegistry::DeviceRegistryCalls::selectors().collect()),
-        ("LeaseEscrow", LeaseEscrow::LeaseEscrowCalls::selectors().collect()),
+        (
+            "LeaseEscrow",
+            LeaseEscrow::LeaseEscrowCalls::selectors().chain([Open::SELECTOR, OfferDigest::SELECTOR]).collect(),
+        ),
     ];
     for (contract, selectors) in bound {
         let known = exported(contract);
         let missing: Vec<_> = selectors.iter().filter(|selector| !known.contains(selector)).collect();
         assert!(missing.is_empty(), "{contract} lacks {missing:02x?}");
     }
+    let opened = abi("LeaseEscrow").event("LeaseOpened").unwrap()[0].selector();
+    assert_eq!(opened, LEASE_OPENED);
 }

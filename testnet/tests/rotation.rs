@@ -9,11 +9,12 @@ mod leased;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent as _;
 use leased::Leased;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testnet::api::Api;
+use testnet::book::Book;
 use testnet::broker::{self, BrokerConfig};
 use testnet::chain::{Actor, Chain};
 use testnet::committee::{MEMBER_BOND, path, run};
@@ -37,13 +38,10 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// The lag is that of the deployed registry; views are quick, so that the rotation's margin is short.
-fn policy() -> Vec<u8> {
-    let mut document: Value = serde_json::from_slice(&testnet::rules::policy_document()).unwrap();
-    document["view_timeout_ms"] = json!(400);
-    document["transmit_stage_ms"] = json!(500);
-    document["answer_deadline_ms"] = json!(500);
-    document["gossip_allowance_ms"] = json!(250);
-    serde_json::to_vec(&document).unwrap()
+fn book() -> Book {
+    let quick = testnet::rules::book().with("/view_timeout_ms", 400).with("/transmit_stage_ms", 500);
+    let answers = ["uptime", "coverage"].map(|class| format!("/classes/{class}/service/deadline_ms"));
+    answers.iter().fold(quick, |book, path| book.with(path, 500)).with("/gossip_allowance_ms", 250)
 }
 
 struct Node {
@@ -78,9 +76,9 @@ impl Node {
 
     /// A node serves every term from `term` on that it is a member of.
     fn start(&mut self, program: &Path, logs: &Path, chain: &Chain, set: &Deployed, broker: u16, term: u64) {
-        std::fs::write(self.folder.join("policy.json"), policy()).unwrap();
+        std::fs::write(self.folder.join("book.jsonl"), book().text()).unwrap();
         let config = format!(
-            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = {term}\npolicy = \"policy.json\"\n\
+            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = {term}\nbooks = [\"book.jsonl\"]\n\
              [mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\n[gossip]\nlisten = \"{}\"\n\
              [chain]\nrpc = \"{}\"\nregistry = \"{}\"\ndevices = \"{}\"\nescrow = \"{}\"\nhub = \"{}\"\npoll = \"200ms\"\n\
              [http]\nlisten = \"127.0.0.1:{}\"\n",
@@ -170,7 +168,7 @@ impl World {
             committee: COMMITTEE,
             term,
             members: members.iter().map(|index| self.nodes[*index].actor.address()).collect(),
-            policyHash: keccak256(policy()),
+            policyHash: book().root(),
             epochSeconds: EPOCH_S,
             slotMs: 1_000,
             genesisDelay: 5,
@@ -203,7 +201,7 @@ impl World {
         let mut found = events.iter().filter_map(|log| CommitteeRegistry::TermActivated::decode_log(log).ok());
         let group_key = found.next().unwrap().groupKey.to_vec();
         let keys: Vec<String> = self.nodes[..4].iter().map(|node| hex::encode(node.keys[2])).collect();
-        let terms = leased::Terms { policy_hash: keccak256(policy()), start: genesis, seconds: 150 };
+        let terms = leased::Terms { book: book(), start: genesis, seconds: 150 };
         self.leased.open(&self.chain, &self.set, &terms).await;
         let clock = testnet::device::Clock { genesis_ms: genesis * 1_000, slot_ms: 1_000, epoch_ms: EPOCH_S * 1_000 };
         let brokers = vec![([127, 0, 0, 1], self.broker).into()];
@@ -239,14 +237,14 @@ impl World {
                 std::fs::write(archive.join(format!("epoch-{epoch:06}.bundle")), bundle).unwrap();
             }
         }
-        let (log, policy_file) = (folder.join("chain.jsonl"), folder.join("policy.json"));
+        let (log, book_file) = (folder.join("chain.jsonl"), folder.join("book.jsonl"));
         self.chain.export(&self.set.logged(), self.set.first_block, &log).await.unwrap();
-        std::fs::write(&policy_file, policy()).unwrap();
+        std::fs::write(&book_file, book().text()).unwrap();
         let [registry, devices, escrow, hub] = self.set.logged().map(|address| address.to_string());
         let numbers = [self.chain.id, COMMITTEE, 1, last].map(|number| number.to_string());
         let arguments = [
             ["replay", "--archive"].as_slice(),
-            &[path(&archive).unwrap(), "--chain-log", path(&log).unwrap(), "--policy", path(&policy_file).unwrap()],
+            &[path(&archive).unwrap(), "--chain-log", path(&log).unwrap(), "--book", path(&book_file).unwrap()],
             &["--registry", &registry, "--devices", &devices, "--escrow", &escrow, "--hub", &hub],
             &["--chain-id", &numbers[0], "--committee", &numbers[1], "--term", &numbers[2], "--to", &numbers[3]],
         ]

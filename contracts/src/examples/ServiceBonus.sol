@@ -20,6 +20,7 @@ contract ServiceBonus is IReportConsumer {
     IReportHub private immutable _hub;
     IERC20 private immutable _token;
     address private immutable _provider;
+    address private immutable _escrow;
     uint64 private immutable _committee;
     uint32 private immutable _stream;
     uint64 private immutable _lease;
@@ -28,11 +29,13 @@ contract ServiceBonus is IReportConsumer {
     /// @notice Paid so far, in base units of the token.
     uint256 public paidSoFar;
 
+    /// @param escrow Whose lease it is; leaves name it.
     /// @param bonus Base units of `token` per proven unit.
     constructor(
         IReportHub hub,
         IERC20 token,
         address provider,
+        address escrow,
         uint64 committee,
         uint32 stream,
         uint64 lease,
@@ -40,6 +43,7 @@ contract ServiceBonus is IReportConsumer {
         uint256 bonus
     ) {
         (_hub, _token, _provider, _bonus) = (hub, token, provider, bonus);
+        _escrow = escrow;
         (_committee, _stream, _lease, _policy) = (committee, stream, lease, policy);
     }
 
@@ -48,7 +52,8 @@ contract ServiceBonus is IReportConsumer {
         external
         returns (uint256 paid)
     {
-        if (lease != _lease || leaf.lease != _lease || leaf.policyHash != _policy) revert NotProven();
+        if (lease != _lease || leaf.lease != _lease || leaf.escrow != _escrow) revert NotProven();
+        if (leaf.policyHash != _policy) revert NotProven();
         if (!_hub.leafProven(_committee, _stream, epoch, leaf, proof)) revert NotProven();
         // Counters are cumulative: what is owed in all, less what was paid; an older leaf owes nothing new.
         uint256 owed = Math.max(ReportClaims.netUnits(leaf) * _bonus, paidSoFar);

@@ -152,6 +152,9 @@ interface ICommitteeRegistry {
     /// @notice The term and group key (BLS: 256 bytes) in force in an epoch.
     function keyFor(uint64 committee, uint64 epoch) external view returns (uint64 term, bytes memory groupKey);
 
+    /// @notice The term in force at a moment (unix seconds) by the clock, the first one before genesis, 0 before a term is active.
+    function termAt(uint64 committee, uint64 time) external view returns (uint64 term);
+
     /// @notice Reverts unless `certificate` over `structHash` verifies under the term's key and the term has not ended
     /// by the clock.
     function verifyCertificate(uint64 committee, uint64 term, bytes32 structHash, bytes calldata certificate)

@@ -20,6 +20,7 @@ interface IERC4907 {
 /// @notice Token id = device number, from 1. Algorithms: 1 Ed25519 (32-byte key), 2 P-256 (64 bytes, x then y).
 interface IDeviceRegistry is IERC4907 {
     /// @notice What the registry knows of a device. The key itself is in the events.
+    /// @param meterKey Thumbprint of the public key of the signing meter behind the device; zero = none.
     struct Device {
         bytes32 thumbprint;
         bytes32 locationCommitment;
@@ -27,6 +28,7 @@ interface IDeviceRegistry is IERC4907 {
         uint8 class;
         bool active;
         uint64 lockedUntil;
+        bytes32 meterKey;
     }
 
     /// @notice A maker's word about a device key (docs/protocol.md §3).
@@ -65,6 +67,8 @@ interface IDeviceRegistry is IERC4907 {
     );
     /// @notice Up to which tier a maker is believed from now on; 0 = not at all.
     event MakerSet(bytes32 indexed maker, uint8 maxTier);
+    /// @notice The device's signing meter has the public key with this thumbprint from now on; zero = it has none.
+    event MeterKeySet(uint256 indexed tokenId, bytes32 thumbprint);
     event EscrowSet(address escrow);
 
     error BadKey();
@@ -77,6 +81,7 @@ interface IDeviceRegistry is IERC4907 {
     error StaleBatch(uint64 batch, uint64 next);
     error BadBatch();
     error AlreadySet();
+    error MeterTaken(bytes32 thumbprint, uint256 tokenId);
     error TierNotBelieved(bytes32 maker, uint8 tier);
     error EndorsementStands(bytes32 device, uint8 tier);
 
@@ -126,6 +131,22 @@ interface IDeviceRegistry is IERC4907 {
     /// @notice Takes the device's key out of force for good, in every token. A key that was never in force is dropped
     /// instead: it may be somebody else's. The token may get another key. Owner only.
     function revoke(uint256 tokenId) external;
+
+    /// @notice Names the signing meter behind a device by the thumbprint of its public key; zero = none. Owner only, and not
+    /// while the device is leased: whoever is paid by a meter's records must not change the meter under the lease. A meter
+    /// stands behind one device at a time, so that one record is not paid twice. Nobody proves here to hold the meter: a
+    /// meter signs its records and nothing else, so that a stranger may name one first; governance then frees it
+    /// (`freeMeter`). Which meters' records count is the policy's question.
+    function setMeterKey(uint256 tokenId, bytes32 thumbprint_) external;
+
+    /// @notice The device that a meter stands behind; zero = none.
+    function meterOf(bytes32 thumbprint_) external view returns (uint256 tokenId);
+
+    /// @notice How often the device changed hands since it was registered.
+    function transfersOf(uint256 tokenId) external view returns (uint64);
+
+    /// @notice When the device was registered (unix seconds); zero for an unknown token.
+    function registeredAt(uint256 tokenId) external view returns (uint64);
 
     /// @notice RFC 9679 thumbprint of a key.
     function thumbprint(uint8 alg, bytes calldata publicKey) external pure returns (bytes32);

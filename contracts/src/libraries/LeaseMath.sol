@@ -5,25 +5,29 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title What a lease pays
 /// @notice Pure functions of cumulative counters, so that a replayed, late or skipped claim cannot change the sum.
-/// Everything rounds against the one who is paid.
+/// Pay rounds down; what a fault costs the lessor rounds up.
 /// @dev Unchecked: units fit 128 bits, seconds 40, prices, rates and amounts 96, basis points 16, so that no product
 /// here exceeds 232 bits (test_rule14).
 library LeaseMath {
     uint256 internal constant BASIS_POINTS = 10_000;
+    uint256 internal constant HOUR = 3_600;
     /// @notice Highest fee of a committee, in basis points.
     uint16 internal constant MAX_FEE_BP = 2_000;
+    /// @notice Largest exponent of a price's unit: a price is for at most 10^18 units.
+    uint8 internal constant MAX_EXPONENT = 18;
     /// @notice Leases a stream may hold at a time.
     uint256 internal constant MAX_STREAM_LEASES = 16_384;
 
     /// @notice Pay owed for `units` proven over `elapsed` seconds, before looking at funds.
-    /// @param maxUnitsPerSecond Bound of what may count, whatever was signed.
-    function owed(uint256 units, uint256 elapsed, uint256 pricePerUnit, uint256 maxUnitsPerSecond)
+    /// @param price Base units for 10^exponent units.
+    /// @param maxUnitsPerHour Bound of what may count, whatever was signed.
+    function owed(uint256 units, uint256 elapsed, uint256 price, uint256 exponent, uint256 maxUnitsPerHour)
         internal
         pure
         returns (uint256)
     {
         unchecked {
-            return Math.min(units, maxUnitsPerSecond * elapsed) * pricePerUnit;
+            return Math.min(units, maxUnitsPerHour * elapsed / HOUR) * price / 10 ** exponent;
         }
     }
 
@@ -58,10 +62,19 @@ library LeaseMath {
         return Math.min(bond, (paid * creditBp + BASIS_POINTS - 1) / BASIS_POINTS);
     }
 
-    /// @notice Service credit for `creditSeconds`, out of the bond.
-    function credit(uint256 creditSeconds, uint256 pricePerUnit, uint256 bond) internal pure returns (uint256) {
+    /// @notice True iff no tier's bound or part is above 10,000 basis points, and none without a bound gives anything.
+    function tiersValid(uint256 tiers) internal pure returns (bool) {
+        for (uint256 rest = tiers; rest != 0; rest >>= 32) {
+            (uint256 below, uint256 part) = ((rest >> 16) & 0xffff, rest & 0xffff);
+            if (below > BASIS_POINTS || part > BASIS_POINTS || (below == 0 && part != 0)) return false;
+        }
+        return true;
+    }
+
+    /// @notice Service credit for `creditSeconds`, out of the bond, rounded up.
+    function credit(uint256 creditSeconds, uint256 creditPerHour, uint256 bond) internal pure returns (uint256) {
         unchecked {
-            return Math.min(bond, creditSeconds * pricePerUnit);
+            return Math.min(bond, (creditSeconds * creditPerHour + HOUR - 1) / HOUR);
         }
     }
 }

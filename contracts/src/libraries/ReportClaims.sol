@@ -8,7 +8,7 @@ import {Leaf} from "../Types.sol";
 /// @notice What a contract of your own needs to check a lease's counters against a root of `IReportHub`.
 library ReportClaims {
     bytes32 internal constant LEAF_TYPEHASH = keccak256(
-        "Leaf(uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,"
+        "Leaf(address escrow,uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,"
         "uint64 through,bytes32 evidenceRoot,bytes32 policyHash)"
     );
 
@@ -19,8 +19,8 @@ library ReportClaims {
         assembly ("memory-safe") {
             let free := mload(0x40)
             mstore(free, typeHash)
-            calldatacopy(add(free, 32), leaf, 288)
-            mstore(0x00, keccak256(free, 320))
+            calldatacopy(add(free, 32), leaf, 320)
+            mstore(0x00, keccak256(free, 352))
             digest := keccak256(0x00, 32)
         }
     }

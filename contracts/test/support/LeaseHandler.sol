@@ -64,9 +64,7 @@ contract LeaseHandler is TurbulentWorld {
         _tokens.push(_device(lessor, DEVICE_KEY + 2, 1));
         dollar.mint(LESSEE, 1e12);
         dollar.mint(lessor, 1e12);
-        ILeaseEscrow.Tier[] memory tiers = new ILeaseEscrow.Tier[](1);
-        tiers[0] = ILeaseEscrow.Tier(LEVEL, LEVEL_BP);
-        escrow.setTiers(POLICY, tiers);
+        levels = _tiers(LEVEL, LEVEL_BP, 0, 0);
     }
 
     function openLease(uint256 which, uint96 deposit, uint64 delay) external {
@@ -78,7 +76,7 @@ contract LeaseHandler is TurbulentWorld {
         // Every other lease is long enough for a notice.
         o.end = o.start + (deposit % 2 == 0 ? LENGTH : LENGTH + 2 * TIMEOUT);
         deposit = BOND + deposit % 6_000;
-        if (_refusedByPause(abi.encodeCall(escrow.open, (o, _sign(o), deposit)))) return;
+        if (_refusedByPause(abi.encodeCall(escrow.open, (o, _sign(o), _with(deposit))))) return;
         uint64 lease = _open(o, deposit);
         touched = lease;
         (model[lease].deposited, model[lease].through) = (deposit, o.start);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {DeviceRegistry} from "../../src/DeviceRegistry.sol";
 import {LeaseEscrow} from "../../src/LeaseEscrow.sol";
-import {ILeaseEscrow, Offer} from "../../src/interfaces/ILeaseEscrow.sol";
+import {Acceptance, ILeaseEscrow, Offer} from "../../src/interfaces/ILeaseEscrow.sol";
 import {Leaf} from "../../src/Types.sol";
 import {TestDollar} from "../../src/mocks/TestDollar.sol";
 import {World} from "./World.sol";
@@ -30,12 +30,15 @@ abstract contract LeaseWorld is World {
     address internal lessor;
     uint256 internal tokenId;
     uint64 internal nonce;
+    /// @notice Service levels of offers from now on.
+    uint128 internal levels;
 
     function _deployLeases() internal {
         _deployCommittee();
         devices = new DeviceRegistry(address(this), registry);
         escrow = new LeaseEscrow(address(this), hub, devices, TIMEOUT, GRACE);
         devices.setEscrow(address(escrow));
+        leafEscrow = address(escrow);
         dollar = new TestDollar();
         escrow.setToken(address(dollar), true, 0);
         escrow.setCommittee(COMMITTEE, TREASURY, 0);
@@ -63,11 +66,22 @@ abstract contract LeaseWorld is World {
     function _offer() internal returns (Offer memory o) {
         (o.tokenId, o.lessor, o.payee, o.token) = (tokenId, lessor, PAYEE, address(dollar));
         (o.class, o.committee, o.stream, o.policyHash) = (1, COMMITTEE, STREAM, POLICY);
-        (o.pricePerUnit, o.maxUnitsPerSecond, o.bond) = (PRICE, 1, BOND);
+        (o.price, o.maxUnitsPerHour, o.creditPerHour, o.bond) = (PRICE, 3_600, 3_600 * PRICE, BOND);
+        (o.tiers, o.series) = (levels, escrow.seriesOf(lessor, tokenId));
         (o.feeBp, o.minFee) = (FEE_BP, MIN_FEE);
         o.start = uint64(block.timestamp);
         o.end = o.start + LENGTH;
         (o.nonce, o.expiry) = (++nonce, o.start + 1_000);
+    }
+
+    /// @notice An offer accepted with this deposit, under a book of one document.
+    function _with(uint96 deposit) internal pure returns (Acceptance memory a) {
+        (a.deposit, a.classes) = (deposit, CLASSES);
+    }
+
+    /// @notice Two service levels, the first the highest 32 bits.
+    function _tiers(uint256 below, uint256 bp, uint256 below2, uint256 bp2) internal pure returns (uint128) {
+        return uint128((below << 48) | (bp << 32) | (below2 << 16) | bp2);
     }
 
     function _sign(Offer memory o) internal view returns (bytes memory) {
@@ -81,7 +95,7 @@ abstract contract LeaseWorld is World {
     function _open(Offer memory o, uint96 deposit) internal returns (uint64) {
         bytes memory signature = _sign(o);
         vm.prank(LESSEE);
-        return escrow.open(o, signature, deposit);
+        return escrow.open(o, signature, _with(deposit));
     }
 
     /// @notice Posts a report of one leaf for the first epoch that is over at `through`, active; returns the epoch.

@@ -21,13 +21,18 @@ abstract contract World is Base {
     uint64 internal constant DELAY = 10;
     uint64 internal constant LAG = 30;
     uint64 internal constant WINDOW = 100;
+    /// @dev The one document of the term's policy book, and the classes that may be leased under it: 1 to 3.
     bytes32 internal constant POLICY = keccak256("policy");
+    uint256 internal constant CLASSES = 14;
+    bytes32 internal constant BOOK = keccak256(abi.encode(keccak256(abi.encode(POLICY, CLASSES))));
     uint256 internal constant SECRET = 0xC0FFEE;
     uint256 internal constant MEMBER_KEY = 0xA0;
     address internal constant GUARDIAN = address(0x6ADD);
 
     CommitteeRegistry internal registry;
     ReportHub internal hub;
+    /// @notice The escrow that leaves name.
+    address internal leafEscrow = address(0xE5C120);
 
     function _deployCommittee() internal {
         vm.warp(1_800_000_000);
@@ -57,7 +62,7 @@ abstract contract World is Base {
     }
 
     function _configure(uint64 committee, uint64 term, uint256 n) internal {
-        registry.configure(committee, term, _members(n), POLICY, EPOCH, SLOT_MS, DELAY);
+        registry.configure(committee, term, _members(n), BOOK, EPOCH, SLOT_MS, DELAY);
     }
 
     function _activate(uint64 committee, uint64 term, uint256 secret) internal {
@@ -119,7 +124,7 @@ abstract contract World is Base {
         h.periodStart = registry.startOf(COMMITTEE, epoch);
         h.periodEnd = registry.startOf(COMMITTEE, epoch + 1);
         (h.leafCount, h.leavesRoot, h.stateRoot) = (1, root, keccak256(abi.encode("state", epoch)));
-        (h.policyHash, h.participation) = (POLICY, 15);
+        (h.policyHash, h.participation) = (BOOK, 15);
     }
 
     function _headerDigest(Header memory h) internal view returns (bytes32) {
@@ -147,7 +152,8 @@ abstract contract World is Base {
         return keccak256(abi.encode(keccak256(abi.encode(ReportClaims.LEAF_TYPEHASH, leaf))));
     }
 
-    function _leaf(uint64 lease, uint128 units, uint64 through) internal pure returns (Leaf memory leaf) {
+    function _leaf(uint64 lease, uint128 units, uint64 through) internal view returns (Leaf memory leaf) {
+        leaf.escrow = leafEscrow;
         (leaf.lease, leaf.units, leaf.through, leaf.policyHash) = (lease, units, through, POLICY);
         leaf.goodSeconds = uint64(units);
         leaf.evidenceRoot = keccak256(abi.encode(lease, units));

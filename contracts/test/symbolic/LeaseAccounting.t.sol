@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {LeaseLedger} from "../../src/LeaseLedger.sol";
 import {IReportHub} from "../../src/interfaces/IReportHub.sol";
 import {ICommitteeRegistry} from "../../src/interfaces/ICommitteeRegistry.sol";
-import {Offer} from "../../src/interfaces/ILeaseEscrow.sol";
+import {Acceptance, Offer} from "../../src/interfaces/ILeaseEscrow.sol";
 import {LeaseMath} from "../../src/libraries/LeaseMath.sol";
 import {Base} from "../support/Base.sol";
 
@@ -39,9 +39,9 @@ contract OneLease is LeaseLedger {
         (l.token, l.lessee, l.payee, l.lessor) = (TOKEN, LESSEE, PAYEE, LESSOR);
     }
 
-    function putCredit(uint96 bond, uint40 creditSeconds, uint96 price) public {
+    function putCredit(uint96 bond, uint40 creditSeconds, uint96 perHour) public {
         (_leases[1].bond, _leases[1].terms.creditSeconds) = (bond, creditSeconds);
-        _leases[1].terms.pricePerUnit = price;
+        _leases[1].creditPerHour = perHour;
     }
 
     function raise(uint96 paid) public {
@@ -65,14 +65,16 @@ contract OneLease is LeaseLedger {
 
     function _release(Lease storage) internal override {}
 
-    function open(Offer calldata, bytes calldata, uint96) external returns (uint64) {}
-    function openWithPermit(Offer calldata, bytes calldata, uint96, uint256, uint8, bytes32, bytes32)
+    function open(Offer calldata, bytes calldata, Acceptance calldata) external returns (uint64) {}
+    function openWithPermit(Offer calldata, bytes calldata, Acceptance calldata, uint256, uint8, bytes32, bytes32)
         external
         returns (uint64)
     {}
     function topUp(uint64, uint96) external {}
     function cancel(uint64) external {}
     function revokeOffer(uint64) external {}
+    function revokeOffers() external {}
+    function seriesOf(address, uint256) external view returns (uint64) {}
     function withdrawFees(uint64, address) external returns (uint256) {}
     function offerDigest(Offer calldata) external view returns (bytes32) {}
 }
@@ -143,14 +145,14 @@ contract LeaseAccountingCheck is Base {
 
     /// @notice No time, no pay; no unit, no pay.
     function check_owed_zero(uint128 units, uint40 elapsed, uint96 price, uint96 rate) public pure {
-        assert(LeaseMath.owed(units, 0, price, rate) == 0);
-        assert(LeaseMath.owed(0, elapsed, price, rate) == 0);
+        assert(LeaseMath.owed(units, 0, price, 0, rate) == 0);
+        assert(LeaseMath.owed(0, elapsed, price, 0, rate) == 0);
     }
 
     /// @notice Pay is bounded by what was proven and by the rate (at price one: the multiplication comes after).
     function check_owed_bounded(uint128 units, uint40 elapsed, uint96 rate) public pure {
-        uint256 owed = LeaseMath.owed(units, elapsed, 1, rate);
+        uint256 owed = LeaseMath.owed(units, elapsed, 1, 0, rate);
         assert(owed <= units);
-        assert(owed <= uint256(rate) * elapsed);
+        assert(owed <= uint256(rate) * elapsed / 3_600);
     }
 }

@@ -10,6 +10,7 @@ let counter = 1;
 const value = (type) => {
   const n = counter++;
   if (type === "bytes32") return keccak256(stringToHex(`plumbline ${n}`));
+  if (type === "address") return `0x${n.toString(16).padStart(40, "e")}`;
   return type === "uint8" ? n : BigInt(n) * 0x01000001n;
 };
 const fill = (fields) => Object.fromEntries(fields.map(({name, type}) => [name, value(type)]));

@@ -109,7 +109,7 @@ fn member_work(world: &mut World) -> Duration {
     let from = Instant::now();
     let buckets = collect::buckets(
         &world.term,
-        &world.policy,
+        &world.book,
         &classes,
         oracle_core::limits::AUTHOR_BYTES_MAX,
         EPOCH,
@@ -140,9 +140,8 @@ fn replayed(count: u64) {
     let certificate = world.certify(&digest);
     let bytes = world
         .with_input(EPOCH, &observed, &set, |input| Bundle::of(input, &outcome, &certificate, Vec::new()).encode());
-    let policy = policy();
     let from = Instant::now();
-    let replayed = replay(&bytes, &world.history, policy.as_bytes(), None).unwrap();
+    let replayed = replay(&bytes, &world.history, &world.book, None).unwrap();
     let whole = from.elapsed();
     assert_eq!(replayed.digest, digest);
 

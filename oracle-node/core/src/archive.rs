@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use crate::effect::{Blobs, Bodies, Content};
 use crate::limits;
 use crate::observation::Body;
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::registry::{History, Snapshot};
 use crate::report::{self, EpochInput, Outcome, ReportError};
 use crate::state::State;
@@ -20,11 +20,14 @@ use crate::term::Term;
 use crate::typed::{Header, Kind, Phase};
 use crate::wire::{self, Bytes, InstanceId, Pulled, Statement, WireError};
 
+/// The format that this version reads and writes.
+pub const BUNDLE_VERSION: u32 = 2;
+
 /// One archived epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Bundle {
-    /// Format, 1.
+    /// Format, [`BUNDLE_VERSION`].
     #[n(0)]
     pub version: u32,
     /// Stream.
@@ -66,7 +69,7 @@ impl Bundle {
         let bodies = input.observations.iter().filter_map(|statement| input.bodies.get(&statement.member));
         let content = outcome.content.iter().filter_map(|id| input.blobs.get(id));
         Self {
-            version: 1,
+            version: BUNDLE_VERSION,
             stream: input.stream,
             epoch: input.epoch,
             header: outcome.header.abi_encode().into(),
@@ -91,13 +94,14 @@ impl Bundle {
     /// Strict decoding.
     ///
     /// # Errors
-    /// Anything but the canonical encoding of a version 1 bundle with its lists in order.
+    /// Anything but the canonical encoding of a version 2 bundle with its lists in order.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        if let Some(version) = peek_version(bytes).filter(|version| *version != BUNDLE_VERSION) {
+            let why = format!("an archive bundle of version {version}; this version reads {BUNDLE_VERSION}");
+            return Err(WireError::Malformed(why));
+        }
         let bundle: Self = wire::decode(bytes, limits::BUNDLE_BYTES_MAX)?;
         let malformed = |what: &str| Err(WireError::Malformed(what.into()));
-        if bundle.version != 1 {
-            return malformed("a version that is not known here");
-        }
         if bundle.bodies.len() != bundle.observations.len() {
             return malformed("not one body per observation");
         }
@@ -119,6 +123,13 @@ impl Bundle {
         let header = Header::abi_decode_validate(&self.header).map_err(|e| WireError::Malformed(e.to_string()))?;
         if header.abi_encode() == **self.header { Ok(header) } else { Err(WireError::NotCanonical) }
     }
+}
+
+/// The version that encoded bytes say they are, whatever follows.
+fn peek_version(bytes: &[u8]) -> Option<u32> {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    decoder.array().ok()?;
+    decoder.u32().ok()
 }
 
 /// What a replay found; its `outcome.state` is what the next epoch's replay must start from.
@@ -144,9 +155,9 @@ pub enum ReplayError {
     /// The bundle cannot be read.
     #[error("bundle: {0}")]
     Bundle(#[from] WireError),
-    /// The policy document is not the one the term names, or cannot be read.
-    #[error("policy: {0}")]
-    Policy(String),
+    /// The policy book is not the one that the term names, or cannot be read.
+    #[error("policy book: {0}")]
+    Book(String),
     /// The chain log does not reach far enough, or does not know the term.
     #[error("chain log: {0}")]
     Chain(String),
@@ -188,7 +199,7 @@ pub enum ReplayError {
 pub fn replay(
     bundle: &[u8],
     history: &History,
-    policy_document: &[u8],
+    book: &Book,
     previous: Option<&State>,
 ) -> Result<Replayed, ReplayError> {
     let bundle = Bundle::decode(bundle)?;
@@ -199,11 +210,14 @@ pub fn replay(
     let key = <&[u8; 256]>::try_from(key.as_slice()).map_err(|_| chain("the group key has another length"))?;
     let group = GroupKey::from_eip2537(key).map_err(|e| ReplayError::Chain(format!("group key: {e}")))?;
     let snapshot = history.snapshot(bundle.epoch).ok_or_else(|| chain("no snapshot for this epoch yet"))?;
-    let policy = check_policy(policy_document, &term)?;
+    if book.root() != term.book_root {
+        let (root, named) = (book.root(), term.book_root);
+        return Err(ReplayError::Book(format!("its root is {root}, and the term names {named}")));
+    }
     if bundle.state != began_from(history, bundle.epoch, previous) {
         return Err(ReplayError::NotLinked(bundle.epoch));
     }
-    let outcome = recompute(&bundle, &term, &policy, snapshot, group)?;
+    let outcome = recompute(&bundle, &term, book, snapshot, group)?;
     let signed = bundle.header()?;
     compare(&signed, &outcome.header, bundle.epoch)?;
     let digest = report::header_digest(&term, &outcome.header);
@@ -231,13 +245,6 @@ fn began_from(history: &History, epoch: u64, previous: Option<&State>) -> State 
     }
 }
 
-fn check_policy(document: &[u8], term: &Term) -> Result<Policy, ReplayError> {
-    if Policy::hash(document) != term.policy_hash {
-        return Err(ReplayError::Policy("its hash is not the one that the term names".into()));
-    }
-    Policy::parse(document).map_err(ReplayError::Policy)
-}
-
 /// What was left out is shown to people as what members signed: so it must be. It goes into no other result.
 fn check_disagreement(bundle: &Bundle, term: &Term) -> Result<(), ReportError> {
     let (instance, addresses) = (InstanceId::new(Kind::Report, bundle.stream, bundle.epoch), term.addresses());
@@ -260,7 +267,7 @@ fn check_disagreement(bundle: &Bundle, term: &Term) -> Result<(), ReportError> {
 fn recompute(
     bundle: &Bundle,
     term: &Term,
-    policy: &Policy,
+    book: &Book,
     snapshot: &Snapshot,
     group: GroupKey,
 ) -> Result<Outcome, ReportError> {
@@ -276,7 +283,7 @@ fn recompute(
     let sharing = Sharing { n: term.n(), threshold: term.quorum(), group, public_shares: Vec::new() };
     let input = EpochInput {
         term,
-        policy,
+        book,
         stream: bundle.stream,
         epoch: bundle.epoch,
         state: &bundle.state,

@@ -104,8 +104,8 @@ mod tests {
     fn term(n: usize) -> Term {
         let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
         let member = Member { address: Address::ZERO, peer_key: [0; 32], dkg_key: [0; 32] };
-        let (members, policy_hash) = (vec![member; n], B256::ZERO);
-        Term { scope, members, policy_hash, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(GENESIS) }
+        let (members, book_root) = (vec![member; n], B256::ZERO);
+        Term { scope, members, book_root, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(GENESIS) }
     }
 
     /// What member 0 of 4 hears of slot 20 when its own clock is off, and the others' partials travel 30 ms.

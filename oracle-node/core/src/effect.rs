@@ -7,11 +7,22 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 
 use crate::handover::{NewKey, Start};
-use crate::observation::{Body, Bucket};
+use crate::observation::{Body, Bucket, Measurement};
 use crate::registry::Snapshot;
 use crate::term::Term;
 use crate::typed::{Header, Rotation};
 use crate::wire::InstanceId;
+
+/// What this node saw of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Buckets by device.
+    pub buckets: BTreeMap<u64, Bucket>,
+    /// Receipt-log root.
+    pub receipts_root: [u8; 32],
+    /// What it measured itself, as [`crate::observation::Body::measurements`].
+    pub measurements: Vec<Measurement>,
+}
 
 /// Everything that can happen to an oracle.
 #[derive(Clone, Debug)]
@@ -48,10 +59,8 @@ pub enum Input {
         stream: u32,
         /// Epoch.
         epoch: u64,
-        /// Buckets by device.
-        buckets: BTreeMap<u64, Bucket>,
-        /// Receipt-log root.
-        receipts_root: [u8; 32],
+        /// What it holds.
+        seen: Seen,
     },
     /// The snapshot of an epoch became final.
     Snapshot {

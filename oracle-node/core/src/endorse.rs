@@ -10,9 +10,11 @@ use attest::{Endorsement, PublicKey, Tier};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-use crate::class::{Case, Fault};
-use crate::policy::Policy;
+use crate::class::Fault;
+use crate::policy::{Book, Policy};
 use crate::reason::Reason;
+use crate::registry::DeviceRecord;
+use crate::report::Facts;
 use crate::wire::Hash;
 
 /// Most maker keys of a policy.
@@ -103,39 +105,47 @@ pub struct Endorsed {
     pub maker: Hash,
 }
 
-impl Endorsed {
-    /// Whether it still speaks of this key, by a maker that the policy trusts.
-    fn stands(&self, policy: &Policy, key: &PublicKey) -> bool {
-        *self.device == key.thumbprint() && policy.endorsements.maker(&self.maker).is_some()
-    }
-}
-
-/// What a certificate proves of a device's key under a policy; nothing when the maker is a stranger, the key another's
-/// or the signature bad.
-fn proven(policy: &Policy, key: &PublicKey, certificate: &[u8]) -> Option<Endorsed> {
+/// What a certificate proves of a device's key by a maker that some policy of the book trusts; nothing when the maker is a
+/// stranger, the key another's or the signature bad.
+fn proven(book: &Book, key: &PublicKey, certificate: &[u8]) -> Option<Endorsed> {
     let endorsement = Endorsement::decode(certificate).ok()?;
-    let maker = policy.endorsements.maker(&endorsement.maker)?;
+    let maker = book.policies().find_map(|(_, policy)| policy.endorsements.maker(&endorsement.maker))?;
     endorsement.verify(maker, key).ok()?;
     let (device, maker) = (Hash::from(endorsement.device), Hash::from(endorsement.maker));
     Some(Endorsed { tier: endorsement.tier.as_u8(), device, maker })
 }
 
-/// The better of what was known of a key and what a certificate adds: the higher tier, then the higher maker, so that the
-/// order of messages decides nothing.
-#[must_use]
-pub fn learn(policy: &Policy, key: &PublicKey, known: Option<Endorsed>, certificate: &[u8]) -> Option<Endorsed> {
-    let standing = known.filter(|known| known.stands(policy, key));
-    standing.max(proven(policy, key, certificate))
+/// Adds what a certificate proves of a key: the highest tier of each maker is kept, ascending by maker, so that the order
+/// of messages decides nothing. What is of another key, or of a maker that no policy of the book trusts, is dropped.
+pub fn learn(book: &Book, key: &PublicKey, known: &mut Vec<Endorsed>, certificate: &[u8]) {
+    let trusted = |maker: &[u8; 32]| book.policies().any(|(_, policy)| policy.endorsements.maker(maker).is_some());
+    known.retain(|one| *one.device == key.thumbprint() && trusted(&one.maker));
+    let Some(new) = proven(book, key, certificate) else { return };
+    match known.binary_search_by_key(&new.maker, |one| one.maker) {
+        Ok(place) => {
+            if let Some(old) = known.get_mut(place) {
+                *old = (*old).max(new);
+            }
+        }
+        Err(place) => known.insert(place, new),
+    }
 }
 
-/// Why a device's work cannot count under the policy: its tier is too low (0: nothing is proven of it).
+/// Why a device's work cannot count under a policy: its tier is too low (0: nothing is proven of it).
 #[must_use]
-pub fn shortfall(case: &Case<'_>, class: u8, device: u64) -> Option<Fault> {
-    let limit = *case.policy.endorsements.min_tiers.get(&class)?;
-    let known = case.places.get(&device).and_then(|state| state.endorsed);
-    let key = case.devices.get(&device).map(|record| &record.key);
-    let tier = known.zip(key).filter(|(known, key)| known.stands(case.policy, key)).map_or(0, |(known, _)| known.tier);
-    let fault = Fault { reason: Reason::TierTooLow, measured: tier.into(), limit: limit.into() };
+pub fn shortfall(
+    policy: &Policy,
+    facts: &Facts,
+    devices: &BTreeMap<u64, DeviceRecord>,
+    class: u8,
+    device: u64,
+) -> Option<Fault> {
+    let limit = *policy.endorsements.min_tiers.get(&class)?;
+    let known = facts.devices.get(&device).map_or(&[][..], |state| &state.endorsed);
+    let key = devices.get(&device).map(|record| record.key.thumbprint());
+    let stands = |one: &&Endorsed| Some(*one.device) == key && policy.endorsements.maker(&one.maker).is_some();
+    let tier = known.iter().filter(stands).map(|one| one.tier).max().unwrap_or(0);
+    let fault = Fault { reason: Reason::TIER_TOO_LOW, measured: tier.into(), limit: limit.into() };
     (tier < limit).then_some(fault)
 }
 
@@ -152,11 +162,11 @@ mod tests {
         room[..len].to_vec()
     }
 
-    fn trusting(makers: &[&dyn Signer]) -> Policy {
-        let mut policy = crate::report::tests::policy();
-        policy.endorsements.makers = makers.iter().map(|maker| MakerKey(maker.public_key())).collect();
-        policy.endorsements.min_tiers = [(1, 2)].into();
-        policy
+    fn trusting(makers: &[&dyn Signer]) -> Book {
+        let mut policy = crate::policy::tests::policy();
+        let makers: Vec<MakerKey> = makers.iter().map(|maker| MakerKey(maker.public_key())).collect();
+        policy["endorsements"] = serde_json::json!({"makers": makers, "min_tiers": {"1": 2}});
+        crate::policy::tests::book(&[crate::policy::tests::conduct(), policy])
     }
 
     #[test]
@@ -164,11 +174,16 @@ mod tests {
         let (one, two, stranger) =
             (SoftP256::from_seed([1; 32]), SoftEd25519::from_seed([2; 32]), SoftEd25519::from_seed([3; 32]));
         let (key, other) = (SoftEd25519::from_seed([4; 32]).public_key(), SoftP256::from_seed([5; 32]).public_key());
-        let policy = trusting(&[&one, &two]);
+        let book = trusting(&[&one, &two]);
         let (low, high) = (certificate(&one, &key, Tier::Software), certificate(&two, &key, Tier::SecureElement));
-        let best = |first: &[u8], second: &[u8]| learn(&policy, &key, learn(&policy, &key, None, first), second);
-        assert_eq!(best(&low, &high).unwrap().tier, 2);
-        assert_eq!(best(&high, &low), best(&low, &high));
+        let known = |certificates: &[&[u8]]| {
+            let mut known = Vec::new();
+            certificates.iter().for_each(|certificate| learn(&book, &key, &mut known, certificate));
+            known
+        };
+        let best = known(&[&low, &high]);
+        assert_eq!(best.iter().map(|one| one.tier).max(), Some(2));
+        assert_eq!(known(&[&high, &low, &low]), best);
         // A stranger's word, another device's endorsement, a spoiled one and noise add nothing.
         let mut spoiled = high.clone();
         *spoiled.last_mut().unwrap() ^= 1;
@@ -178,33 +193,31 @@ mod tests {
             spoiled,
             vec![7; 9],
         ] {
-            assert_eq!(learn(&policy, &key, None, &bad), None);
-            assert_eq!(best(&low, &bad).unwrap().tier, 1);
+            assert_eq!(known(&[&bad]), []);
+            assert_eq!(known(&[&low, &bad]), known(&[&low]));
         }
         // What was known falls with the key and with the maker.
-        let known = learn(&policy, &key, None, &high);
-        assert_eq!(learn(&policy, &other, known, &[]), None);
-        assert_eq!(learn(&trusting(&[&one]), &key, known, &[]), None);
+        let mut rekeyed = best.clone();
+        learn(&book, &other, &mut rekeyed, &[]);
+        assert_eq!(rekeyed, []);
+        let mut dropped = best;
+        learn(&trusting(&[&one]), &key, &mut dropped, &[]);
+        assert_eq!(dropped, known(&[&low]));
     }
 
     #[test]
     fn a_policy_document_holds_makers_and_tiers() {
-        let maker = SoftP256::from_seed([1; 32]);
-        let policy = trusting(&[&maker]);
-        let text = serde_json::to_string(&policy).unwrap();
-        assert_eq!(Policy::parse(text.as_bytes()).unwrap(), policy);
-        assert!(text.contains("\"makers\":[\"p256:") && text.contains("\"min_tiers\":{\"1\":2}"), "{text}");
-        let refused = |change: fn(&mut Policy)| {
-            let mut policy = policy.clone();
-            change(&mut policy);
-            Policy::parse(&serde_json::to_vec(&policy).unwrap()).unwrap_err()
+        let maker = MakerKey(SoftP256::from_seed([1; 32]).public_key());
+        let parsed = |makers: &[MakerKey], tiers: serde_json::Value| {
+            let mut policy = crate::policy::tests::policy();
+            policy["endorsements"] = serde_json::json!({"makers": makers, "min_tiers": tiers});
+            Policy::parse(policy.to_string().as_bytes())
         };
-        assert!(refused(|p| p.endorsements.makers.clear()).contains("no maker"));
-        assert!(refused(|p| _ = p.endorsements.min_tiers.insert(2, 4)).contains("tiers are 1 to 3"));
-        let odd = text.replace("p256:", "rsa:");
-        assert!(Policy::parse(odd.as_bytes()).unwrap_err().contains("is neither ed25519"));
-        // Without the section the document is what it always was.
-        let plain = serde_json::to_string(&crate::report::tests::policy()).unwrap();
-        assert!(!plain.contains("endorsements"));
+        let policy = parsed(&[maker], serde_json::json!({"1": 2})).unwrap();
+        assert_eq!((policy.endorsements.makers, policy.endorsements.min_tiers), (vec![maker], [(1, 2)].into()));
+        assert!(parsed(&[], serde_json::json!({"1": 2})).unwrap_err().contains("no maker"));
+        assert!(parsed(&[maker], serde_json::json!({"2": 4})).unwrap_err().contains("tiers are 1 to 3"));
+        let text = serde_json::to_string(&maker).unwrap().replace("p256:", "rsa:");
+        assert!(serde_json::from_str::<MakerKey>(&text).unwrap_err().to_string().contains("is neither ed25519"));
     }
 }

@@ -39,7 +39,8 @@ pub struct Accepted {
     pub seq: u64,
     /// Evidence id.
     pub id: EvidenceId,
-    /// Slot it is about: `first_slot` of a commitment, 0 where the class names none.
+    /// Where it stands in time: the slot that it names, the first one of a commitment; for data the second that it claims
+    /// (unix, 0 without a clock); 0 for what is about the device itself ([`slot_of`]).
     pub slot: u64,
 }
 
@@ -61,7 +62,7 @@ pub fn judge(batch: &[Incoming<'_>], keys: &Keys, network: &Network) -> Vec<Resu
     let mut verdicts = verify::all(&checks, network).into_iter();
     let judged = decoded.into_iter().map(|candidate| {
         let candidate = candidate?;
-        let id = verdicts.next().and_then(Result::ok).ok_or(Reason::BadSignature)?;
+        let id = verdicts.next().and_then(Result::ok).ok_or(Reason::BAD_SIGNATURE)?;
         Ok(Accepted {
             device: candidate.device,
             class: candidate.class,
@@ -87,26 +88,28 @@ struct Candidate<'a> {
 
 fn decode<'a>(one: &Incoming<'a>, keys: &'a Keys) -> Result<Candidate<'a>, Reason> {
     if one.bytes.len() > attest::MAX_MESSAGE {
-        return Err(Reason::TooLong);
+        return Err(Reason::TOO_LONG);
     }
-    let envelope = attest::decode(one.bytes).map_err(|_| Reason::Malformed)?;
+    let envelope = attest::decode(one.bytes).map_err(|_| Reason::MALFORMED)?;
     if envelope.kid != one.kid {
-        return Err(Reason::Malformed);
+        return Err(Reason::MALFORMED);
     }
-    let (device, key) = keys.get(&one.kid).ok_or(Reason::UnknownDevice)?;
-    let claims = attest::Claims::decode(one.class, envelope.payload).map_err(|_| Reason::Malformed)?;
-    let slot = slot_of(&claims.body);
+    let (device, key) = keys.get(&one.kid).ok_or(Reason::UNKNOWN_DEVICE)?;
+    let claims = attest::Claims::decode(one.class, envelope.payload).map_err(|_| Reason::MALFORMED)?;
+    let slot = slot_of(&claims);
     Ok(Candidate { device: *device, class: one.class, boot: claims.boot, seq: claims.seq, slot, envelope, key })
 }
 
-/// The slot that a message is about.
+/// Where a message stands in time, as [`Accepted::slot`].
 #[must_use]
-pub fn slot_of(body: &attest::Body<'_>) -> u64 {
-    match body {
-        attest::Body::Answer(answer) => answer.slot,
-        attest::Body::Witness(witness) => witness.slot,
-        attest::Body::Commitment(commitment) => commitment.first_slot,
-        attest::Body::Reveal(reveal) => reveal.slot,
-        _ => 0,
+pub fn slot_of(claims: &attest::Claims<'_>) -> u64 {
+    use attest::Body;
+    match &claims.body {
+        Body::Answer(answer) => answer.slot,
+        Body::Witness(witness) => witness.slot,
+        Body::Commitment(commitment) => commitment.first_slot,
+        Body::Reveal(reveal) => reveal.slot,
+        Body::Boot(_) | Body::Endorsement(_) => 0,
+        _ => claims.iat.unwrap_or(0),
     }
 }

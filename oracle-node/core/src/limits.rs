@@ -28,10 +28,12 @@ pub const EPOCHS_AHEAD_MAX: u64 = 2;
 pub const SNAPSHOTS_AHEAD_MAX: u64 = 256;
 /// Beacon slots ahead of the local clock for which partials are kept.
 pub const SLOTS_AHEAD_MAX: u64 = 4;
-/// Chain commitments of one device kept in the state.
-pub const COMMITMENTS_PER_DEVICE_MAX: usize = 4;
-/// Hash steps that one coverage commitment may span.
-pub const CHAIN_LENGTH_MAX: u32 = 4_096;
+/// What a class keeps of one device or lease from epoch to epoch, bytes.
+pub const FOLD_BYTES_MAX: usize = 2_048;
+/// Measurements of one member in one epoch's body.
+pub const MEASUREMENTS_MAX: usize = 512;
+/// One measurement, bytes.
+pub const MEASUREMENT_BYTES_MAX: usize = 64;
 /// Items (verdict marks) of one device listed in one bucket.
 pub const MARKS_PER_DEVICE_MAX: usize = 8_192;
 /// Forks of one device listed in one bucket.
@@ -40,3 +42,9 @@ pub const FORKS_PER_DEVICE_MAX: usize = 64;
 pub const BUNDLE_BYTES_MAX: usize = 1 << 30;
 /// How far ahead of the own clock the number of a refresh may be, s: numbers are unix seconds.
 pub const REFRESH_AHEAD_S: u64 = 10;
+/// Documents of a policy book.
+pub const BOOK_DOCUMENTS_MAX: usize = 64;
+/// Shadow policies of a book: under each of them leases are judged once more.
+pub const BOOK_SHADOWS_MAX: usize = 4;
+/// One document of a book, bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 65_536;

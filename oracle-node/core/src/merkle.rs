@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use crate::typed::Leaf;
 
 /// The text whose Keccak-256 opens every on-chain leaf.
-pub const LEAF_TYPE: &str = "Leaf(uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,uint64 through,bytes32 evidenceRoot,bytes32 policyHash)";
+pub const LEAF_TYPE: &str = "Leaf(address escrow,uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,uint64 through,bytes32 evidenceRoot,bytes32 policyHash)";
 
 /// Hash of an on-chain leaf: doubly hashed, so that no inner node can pass for a leaf.
 #[must_use]
 pub fn leaf_hash(leaf: &Leaf) -> B256 {
     let encoded = (
         keccak256(LEAF_TYPE),
+        leaf.escrow,
         leaf.lease,
         leaf.units,
         leaf.goodSeconds,

@@ -1,27 +1,30 @@
 //! One node's view of an epoch: buckets of what each device was heard to say, and the body that commits to them.
 //! docs/protocol.md §9. Leaves out: who agrees on which observations (`qbft`) and what follows (`report`).
 
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
 use crate::limits;
 use crate::wire::{self, Hash};
 
-/// When an item was held, against its deadline.
-pub const MARK_IN_TIME: u8 = 1;
-/// Held, but after its deadline.
-pub const MARK_LATE: u8 = 2;
+/// Held in time, whatever the deadline: its kind has none, or it came before its slot.
+pub const BY_ALWAYS: u32 = 0;
+/// Held, but after every deadline.
+pub const BY_NEVER: u32 = u32::MAX;
+/// Held before the time that it claims for itself: it meets no deadline.
+pub const BY_EARLY: u32 = u32::MAX - 1;
 /// Lateness of a beacon that this node never recovered.
 pub const LATENESS_MISSING: u32 = u32::MAX;
 
-/// One item that bears on a verdict: a boot, commitment, answer, witness or reveal.
+/// One item that a class reads, or that bears on devices of every class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(array)]
 pub struct Mark {
-    /// Evidence class (`attest::Class` as u8; 3 to 7).
+    /// Evidence class (`attest::Class` as u8).
     #[n(0)]
     pub class: u8,
-    /// Slot it is about; `first_slot` for a commitment, 0 for a boot.
+    /// The slot it is about, as [`crate::ingest::Accepted::slot`].
     #[n(1)]
     pub slot: u64,
     /// Boot count.
@@ -33,9 +36,10 @@ pub struct Mark {
     /// Evidence id.
     #[n(4)]
     pub id: Hash,
-    /// [`MARK_IN_TIME`] or [`MARK_LATE`].
+    /// The smallest deadline that it met, ms ([`crate::class::Kind::deadlines`] of every policy in the book), or one of
+    /// [`BY_ALWAYS`], [`BY_EARLY`], [`BY_NEVER`]. So leases with different deadlines are judged by the same marks.
     #[n(5)]
-    pub mark: u8,
+    pub by: u32,
 }
 
 /// Two different messages with one (boot, seq): neither counts.
@@ -63,8 +67,8 @@ pub struct Bucket {
     /// Device token id.
     #[n(0)]
     pub device: u64,
-    /// Runs of telemetry and heartbeat sequence numbers that arrived within the epoch: (boot, first, last), ascending,
-    /// neither touching nor overlapping. Counted for the record; pay does not depend on them.
+    /// Runs of sequence numbers of messages that nothing reads and that arrived within the epoch: (boot, first, last),
+    /// ascending, neither touching nor overlapping. Counted for the record; pay does not depend on them.
     #[n(1)]
     pub held: Vec<(u32, u64, u64)>,
     /// Ascending and unique.
@@ -78,7 +82,7 @@ pub struct Bucket {
 /// The longest encoding of a bucket without its items, of a run, a mark and a fork, bytes.
 const BUCKET_BYTES: usize = 32;
 const RUN_BYTES: usize = 24;
-const MARK_BYTES: usize = 62;
+const MARK_BYTES: usize = 66;
 const FORK_BYTES: usize = 89;
 
 impl Bucket {
@@ -133,6 +137,28 @@ pub struct Body {
     /// Chained root of this node's receipt log at the observation.
     #[n(4)]
     pub receipts_root: Hash,
+    /// What this node measured itself, ascending by (class, lease, slot), each once; at most
+    /// [`limits::MEASUREMENTS_MAX`] of at most [`limits::MEASUREMENT_BYTES_MAX`] bytes.
+    #[n(5)]
+    pub measurements: Vec<Measurement>,
+}
+
+/// What one member measured itself of a lease in a slot, for a class that asks for it ([`crate::class::Rules`]).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(array)]
+pub struct Measurement {
+    /// Class of work.
+    #[n(0)]
+    pub class: u8,
+    /// Lease.
+    #[n(1)]
+    pub lease: u64,
+    /// Slot.
+    #[n(2)]
+    pub slot: u64,
+    /// What was measured, in the class's own form.
+    #[n(3)]
+    pub value: ByteVec,
 }
 
 impl Body {

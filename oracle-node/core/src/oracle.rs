@@ -39,7 +39,7 @@ use crate::bootstrap::{Bootstrap, Event, Heard, Timing};
 use crate::effect::{Effect, Input, Journal, Transmission};
 use crate::handover::{NewKey, Start};
 use crate::limits;
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::registry::Snapshot;
 use crate::term::Term;
 use crate::typed::{Kind, MemberKey};
@@ -65,8 +65,8 @@ pub struct Setup {
     pub key: Arc<MemberKey>,
     /// Ed25519 seed of this member's key generation key. Secret.
     pub dkg_seed: [u8; 32],
-    /// The policy; the caller has checked that its hash is `term.policy_hash`.
-    pub policy: Policy,
+    /// The policy book; the caller has checked that its root is `term.book_root`.
+    pub book: Book,
     /// The streams that are reported, the same at every member; at most [`limits::STREAMS_MAX`], any further (the highest)
     /// are not served.
     pub streams: BTreeSet<u32>,
@@ -114,8 +114,10 @@ impl Oracle {
     #[must_use]
     pub fn new(mut setup: Setup, journal: Journal, now: u64) -> Self {
         setup.streams = setup.streams.into_iter().take(limits::STREAMS_MAX).collect();
-        let timing =
-            Timing { view_timeout_ms: setup.policy.view_timeout_ms, transmit_stage_ms: setup.policy.transmit_stage_ms };
+        let timing = Timing {
+            view_timeout_ms: setup.book.conduct.view_timeout_ms,
+            transmit_stage_ms: setup.book.conduct.transmit_stage_ms,
+        };
         let key = setup.key.clone();
         let bootstrap = Bootstrap::new(setup.term.clone(), setup.me, key, setup.dkg_seed, timing, &journal, now);
         Self {
@@ -150,13 +152,13 @@ impl Oracle {
                 Ok(message) => out.extend(self.bootstrap.step(now, &Event::Direct { from, message: &message })),
                 Err(_) => self.malformed = self.malformed.saturating_add(1),
             },
-            Input::Observed { stream, epoch, buckets, receipts_root } => {
+            Input::Observed { stream, epoch, seen } => {
                 touched = Touched::One(stream);
                 if let Some(Running { beacon, answers, streams, .. }) = self.running.as_deref_mut()
                     && let Some(stream) = streams.get_mut(&stream)
                 {
                     let mut step = Step { beacon, answers, now, out: &mut out };
-                    stream.with(epoch, &mut step, |round, ctx| round.on_observed(ctx, buckets, receipts_root));
+                    stream.with(epoch, &mut step, |round, ctx| round.on_observed(ctx, seen));
                 }
             }
             Input::Snapshot { epoch, snapshot } => self.on_snapshot(epoch, snapshot),
@@ -223,7 +225,7 @@ impl Oracle {
             return;
         }
         if let Some(key) = &self.entry.key {
-            self.entry.offer_at = now.saturating_add(self.setup.policy.view_timeout_ms.saturating_mul(2).max(1));
+            self.entry.offer_at = now.saturating_add(self.setup.book.conduct.view_timeout_ms.saturating_mul(2).max(1));
             out.push(Effect::Broadcast(Message::NewKey(key.clone()).encode()));
         }
     }
@@ -305,7 +307,7 @@ impl Oracle {
             addresses: setup.term.addresses(),
             me: setup.me,
             key: setup.key.clone(),
-            policy: setup.policy.clone(),
+            book: setup.book.clone(),
             stream: 0,
             behaviour: setup.behaviour,
             keys,

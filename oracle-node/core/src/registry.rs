@@ -38,17 +38,23 @@ pub struct DeviceRecord {
     pub key: attest::PublicKey,
     /// Whether the key counts (P-256: proven on chain; Ed25519: certified by the committee).
     pub active: bool,
+    /// Whether the owner revoked the key: it never counts again.
+    pub revoked: bool,
     /// The key's own claim of the device, 64 bytes (docs/protocol.md §3).
     pub proof: [u8; 64],
     /// Commitment to its place; zero = none.
     pub location: [u8; 32],
-    /// Class of work: 1 uptime, 2 coverage.
+    /// Class of work (docs/protocol.md §9).
     pub class: u8,
+    /// Thumbprint of the signing meter's public key; zero = none.
+    pub meter_key: [u8; 32],
 }
 
 /// A lease as the chain knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRecord {
+    /// The escrow that holds it: lease ids are its own.
+    pub escrow: Address,
     /// Device token id.
     pub device: u64,
     /// Who pays and uses.

@@ -1,29 +1,28 @@
-//! F: (Σ, snapshot, policy, S) → (report, Σ'). The one function that nodes vote on and auditors replay.
-//! docs/protocol.md §9. Leaves out: the judging of single challenges (`class`), agreement (`qbft`).
+//! F: (Σ, snapshot, policy book, S) → (report, Σ'). The one function that nodes vote on and auditors replay.
+//! docs/protocol.md §9. Leaves out: what a class makes of its evidence (`class`), agreement (`qbft`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 mod epoch_set;
 mod evidence;
+mod facts;
 mod header;
+mod judging;
 mod ledger;
 mod slots;
 mod tally;
-#[cfg(test)]
-pub(crate) mod tests;
 
 pub use epoch_set::EpochSet;
-pub use header::{header_digest, observations_hash, state_leaves, state_root};
+pub use facts::Facts;
+pub use header::{StateTag, header_digest, observations_hash, state_leaves, state_root};
 pub use slots::{beacon_message, beacon_range, void_slots};
 pub use tally::{check_body, listers, overdrawn};
 
-use crate::class::{self, Case, Judgement};
 use crate::effect::{Blobs, Bodies};
-use crate::endorse;
 use crate::observation::blob_hash;
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::registry::Snapshot;
-use crate::state::State;
+use crate::state::{STATE_VERSION, State};
 use crate::term::Term;
 use crate::typed::{Header, Kind, Leaf, Phase};
 use crate::wire::{self, InstanceId, Statement};
@@ -33,8 +32,8 @@ use crate::wire::{self, InstanceId, Statement};
 pub struct EpochInput<'a> {
     /// The term.
     pub term: &'a Term,
-    /// The policy; its hash is `term.policy_hash`.
-    pub policy: &'a Policy,
+    /// The policy book; its root is `term.book_root`.
+    pub book: &'a Book,
     /// Stream.
     pub stream: u32,
     /// Epoch; must be `state.next_epoch`.
@@ -55,17 +54,19 @@ pub struct EpochInput<'a> {
     pub blobs: &'a Blobs,
 }
 
-/// How one challenge ended.
+/// How one challenge or window ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Lease.
     pub lease: u64,
-    /// Slot.
-    pub slot: u64,
+    /// The challenge's slot, or the start of the window in unix seconds.
+    pub at: u64,
     /// 0 void, 1 passed, 2 failed.
     pub outcome: u8,
     /// Stable code (`reason`), 0 when passed.
     pub reason: u16,
+    /// Units that it proved.
+    pub units: u64,
     /// What was measured, in the reason's unit.
     pub measured: i64,
     /// The limit it was held against.
@@ -79,7 +80,7 @@ pub struct Outcome {
     pub header: Header,
     /// Leaves, ascending by lease.
     pub leaves: Vec<Leaf>,
-    /// One per challenge due in the epoch, ascending by (lease, slot).
+    /// One per challenge due or window closed in the epoch, ascending by (lease, at).
     pub verdicts: Vec<Verdict>,
     /// Σ'.
     pub state: State,
@@ -119,32 +120,11 @@ pub fn compute_trusting(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -
     let tally = tally::Tally::of(input)?;
     let slots = slots::Slots::of(input, verified)?;
     let mut ledger = ledger::Ledger::open(input, &slots);
-    let faults = input.term.f();
-    let evidence = evidence::resolve(input, verified, &tally, ledger.challenges())?;
-    let places = evidence::places(input, &tally, &evidence.items);
-    for class in class::ALL {
-        let challenges = ledger.challenges_of(class.number());
-        let case = Case {
-            policy: input.policy,
-            faults,
-            devices: &input.snapshot.devices,
-            places: &places.devices,
-            misplaced: &places.misplaced,
-            items: &evidence.items,
-            challenges: &challenges,
-        };
-        let judge = class.open(&case);
-        for challenge in &challenges {
-            let short = endorse::shortfall(&case, class.number(), challenge.device);
-            let untrusted = short.map(|fault| Judgement { fault: Some(fault), evidence: vec![] });
-            ledger.record(challenge, untrusted.unwrap_or_else(|| judge.judge(challenge)));
-        }
-        for penalty in judge.penalties() {
-            ledger.penalise(input, &penalty);
-        }
-    }
-    let content = tally.blobs.into_iter().chain(evidence.used).collect::<BTreeSet<_>>();
-    Ok(header::conclude(input, &slots, ledger.close(input), places.devices, content.into_iter().collect()))
+    let evidence = evidence::resolve(input, verified, &tally, &ledger)?;
+    let facts = Facts::of(input, &tally, &evidence.items);
+    judging::judge(input, &evidence.items, &facts, &mut ledger);
+    let content: BTreeSet<[u8; 32]> = tally.blobs.into_iter().chain(evidence.used).collect();
+    Ok(header::conclude(input, &slots, ledger.close(), facts, content.into_iter().collect()))
 }
 
 /// What [`compute_trusting`] looks up to skip a beacon's check.
@@ -172,7 +152,7 @@ fn check(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -> Result<(), Re
     if term.slot_ms == 0 || term.slot_ms % 1_000 != 0 || term.epoch_ms < term.slot_ms {
         return invalid(format!("slots of {} ms are not whole seconds within an epoch", term.slot_ms));
     }
-    if state.version != 1 || state.next_epoch != input.epoch {
+    if state.version != STATE_VERSION || state.next_epoch != input.epoch {
         return invalid(format!("state is for epoch {}, not {}", state.next_epoch, input.epoch));
     }
     check_observations(term, input.stream, input.epoch, input.observations, verified)

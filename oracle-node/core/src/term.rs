@@ -27,8 +27,8 @@ pub struct Term {
     pub scope: Scope,
     /// Members in order; a member's index is its place here.
     pub members: Vec<Member>,
-    /// KEC of the policy document.
-    pub policy_hash: B256,
+    /// Root of the policy book (`policyHash` on chain).
+    pub book_root: B256,
     /// Length of an epoch, ms.
     pub epoch_ms: u64,
     /// Length of a slot, ms.
@@ -130,7 +130,7 @@ mod tests {
 
     fn term() -> Term {
         let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
-        Term { scope, members: vec![], policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
+        Term { scope, members: vec![], book_root: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) }
     }
 
     #[test]

@@ -85,6 +85,7 @@ mod sol_types {
         /// One lease's cumulative counters, as claimed on chain.
         #[derive(Debug, PartialEq, Eq)]
         struct Leaf {
+            address escrow;
             uint64 lease;
             uint128 units;
             uint64 goodSeconds;

@@ -13,6 +13,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::{SolStruct, SolValue};
 use oracle_core::bootstrap::list_hash;
 use oracle_core::merkle;
+use oracle_core::policy::book_leaf;
 use oracle_core::typed::{
     Activation, Header, KeyActivation, KeyConfirmation, Leaf, MemberKey, MemberStatement, Rotation, Scope,
     recover_signer,
@@ -41,6 +42,7 @@ impl Words {
 
     fn leaf(&mut self, lease: u64) -> Leaf {
         Leaf {
+            escrow: Address::from_word(self.word()),
             lease,
             units: u128::from(self.number()) << 40,
             goodSeconds: self.number(),
@@ -243,6 +245,16 @@ fn the_contracts_trees_lists_and_configs_are_ours() {
         for (index, proof) in list(&case["proofs"]).iter().enumerate() {
             let proof: Vec<B256> = proof.as_array().unwrap().iter().map(word).collect();
             assert_eq!(merkle::leaf_proof(&leaves, index), Some(proof), "leaf {index} of {}", leaves.len());
+        }
+    }
+    for case in list(&theirs["books"]) {
+        let documents = list(&case["documents"]).iter().zip(list(&case["classes"]));
+        let leaf = |(hash, classes): (&Value, &Value)| book_leaf(&word(hash), &U256::from_be_bytes(word(classes).0));
+        let leaves: Vec<B256> = documents.map(leaf).collect();
+        assert_eq!(merkle::keccak_root(&leaves), word(&case["root"]), "{} documents", leaves.len());
+        for (index, proof) in list(&case["proofs"]).iter().enumerate() {
+            let proof: Vec<B256> = proof.as_array().unwrap().iter().map(word).collect();
+            assert_eq!(merkle::keccak_proof(&leaves, index), Some(proof), "document {index} of {}", leaves.len());
         }
     }
     let keys: Vec<(u64, [u8; 32])> = list(&theirs["list"]["thumbprints"])

@@ -97,6 +97,14 @@ impl<'a> Section<'a> {
         streams
     }
 
+    /// A list of texts, of these when it is missing.
+    pub(super) fn list_or(&mut self, key: &str, default: &[&str]) -> Vec<String> {
+        if self.get(key).is_none() {
+            return default.iter().map(|text| (*text).to_owned()).collect();
+        }
+        self.list(key)
+    }
+
     /// A list of texts; missing is empty.
     pub(super) fn list(&mut self, key: &str) -> Vec<String> {
         let Some(value) = self.get(key) else { return Vec::new() };

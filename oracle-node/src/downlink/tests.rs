@@ -3,6 +3,7 @@
 use alloy::sol_types::SolValue as _;
 use oracle_core::merkle::sha_verify;
 use oracle_core::report::Outcome;
+use oracle_core::report::StateTag;
 use oracle_core::state::{LeaseState, State};
 use oracle_core::typed::{Header, Kind};
 use oracle_core::wire::InstanceId;
@@ -39,7 +40,8 @@ fn access_proves_the_latest_lease_of_each_device() {
         let proof: Vec<ShaStep> =
             access.proof.iter().map(|(sibling, left)| ShaStep { sibling: **sibling, left: *left }).collect();
         assert!(sha_verify(&report.header.stateRoot.0, &sha_leaf(&access.leaf), &proof), "device {device}");
-        let state: LeaseState = wire::decode(&access.leaf, 1_024).expect("leaf");
+        let state: LeaseState =
+            wire::decode(StateTag::Lease.strip(&access.leaf).expect("a lease"), 1_024).expect("leaf");
         assert_eq!((state.device, state.lease), (*device, if *device == 7 { 3 } else { 2 }));
         let decoded: Access = wire::decode(&encode(access), 4_096).expect("canonical");
         assert_eq!(&decoded, access);

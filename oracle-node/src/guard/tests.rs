@@ -20,7 +20,7 @@ fn term() -> Term {
     let scope = Scope { chain_id: 1, registry: Address::ZERO, committee: 1, term: 1, config_digest: B256::ZERO };
     let member = |address| Member { address, peer_key: [0; 32], dkg_key: [0; 32] };
     let members = vec![member(key().address()), member(Address::repeat_byte(9))];
-    Term { scope, members, policy_hash: B256::ZERO, epoch_ms: EPOCH, slot_ms: 1_000, genesis_ms: Some(START) }
+    Term { scope, members, book_root: B256::ZERO, epoch_ms: EPOCH, slot_ms: 1_000, genesis_ms: Some(START) }
 }
 
 fn statement(epoch: u64, phase: Phase, value: u8) -> Statement {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use oracle_core::class;
 use oracle_core::registry::{DeviceRecord, LeaseRecord};
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ pub(super) async fn committee(State(board): Shared) -> Answer {
         "committee": board.committee, "term": number, "from_epoch": rotated.map_or(0, |rotated| rotated.from_epoch),
         "config_digest": term.scope.config_digest,
         "n": term.n(), "f": term.f(), "quorum": term.quorum(), "threshold": aggregator::quorum(term.n()),
-        "policy_hash": term.policy_hash, "epoch_ms": term.epoch_ms, "slot_ms": term.slot_ms, "genesis_ms": term.genesis_ms,
+        "book_root": term.book_root, "epoch_ms": term.epoch_ms, "slot_ms": term.slot_ms, "genesis_ms": term.genesis_ms,
         "group_key": activation.map(|a| hexed(&a.group_key)), "share_root": activation.map(|a| a.share_root),
         "group_key_compressed": activation.and_then(|a| compressed(&a.group_key)),
         "members": members.collect::<Vec<_>>(),
@@ -86,7 +87,8 @@ fn show_device(id: u64, record: &DeviceRecord) -> Value {
     };
     json!({
         "device": id, "owner": record.owner, "alg": alg, "kid": hex::encode(record.key.kid()),
-        "thumbprint": hexed(record.key.thumbprint()), "active": record.active, "class": record.class,
+        "thumbprint": hexed(record.key.thumbprint()), "active": record.active, "revoked": record.revoked, "class": record.class,
+        "class_name": class::known(record.class).map(|class| class.name()), "meter_key": hexed(record.meter_key),
         "location_commitment": hexed(record.location),
     })
 }
@@ -94,7 +96,7 @@ fn show_device(id: u64, record: &DeviceRecord) -> Value {
 /// A lease as the chain knows it.
 pub(super) fn show_lease(id: u64, record: &LeaseRecord) -> Value {
     json!({
-        "lease": id, "device": record.device, "lessee": record.lessee, "lessor": record.lessor, "class": record.class,
+        "lease": id, "escrow": record.escrow, "device": record.device, "lessee": record.lessee, "lessor": record.lessor, "class": record.class,
         "committee": record.committee, "stream": record.stream, "policy_hash": record.policy_hash,
         "start": record.start, "end": record.end,
     })

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use oracle_core::class;
 use oracle_core::merkle::{leaf_hash, leaf_proof};
 use oracle_core::reason::Reason;
 use oracle_core::state::LeaseState;
@@ -151,7 +152,7 @@ pub(super) async fn lease(State(board): Shared, Path(lease): Path<u64>) -> Answe
             "see /v1/leases; closed leases are on the chain only",
         ));
     }
-    let recent = report.iter().flat_map(|report| &report.verdicts).filter(|verdict| verdict.0 == lease);
+    let recent = report.iter().flat_map(|report| &report.verdicts).filter(|verdict| verdict.lease == lease);
     Ok(Json(json!({
         "lease": lease,
         "chain": record.map(|record| show_lease(lease, record)),
@@ -221,17 +222,17 @@ pub(super) async fn statements(State(board): Shared, Query(page): Query<Page>) -
 
 fn show_leaf(leaf: &Leaf) -> Value {
     json!({
-        "lease": leaf.lease, "units": leaf.units.to_string(), "goodSeconds": leaf.goodSeconds, "badSeconds": leaf.badSeconds,
+        "escrow": leaf.escrow, "lease": leaf.lease, "units": leaf.units.to_string(), "goodSeconds": leaf.goodSeconds, "badSeconds": leaf.badSeconds,
         "creditSeconds": leaf.creditSeconds, "adjustment": leaf.adjustment.to_string(), "through": leaf.through,
         "evidenceRoot": leaf.evidenceRoot, "policyHash": leaf.policyHash,
     })
 }
 
 fn show_verdict(verdict: &StoredVerdict) -> Value {
-    let (lease, slot, outcome, code, measured, limit) = *verdict;
+    let StoredVerdict { lease, at, outcome, reason: code, units, measured, limit } = *verdict;
     let reason = Reason::from_code(code);
     json!({
-        "lease": lease, "slot": slot,
+        "lease": lease, "at": at, "units": units,
         "outcome": match outcome { 0 => "void", 1 => "passed", _ => "failed" },
         "reason": reason.map(Reason::name), "code": code, "why": reason.map(Reason::sentence),
         "measured": measured, "limit": limit, "margin": limit.saturating_sub(measured), "unit": reason.map(Reason::unit),
@@ -243,11 +244,15 @@ fn show_state(state: &LeaseState) -> Value {
         let reason = Reason::from_code(*code);
         json!({ "code": code, "reason": reason.map(Reason::name), "why": reason.map(Reason::sentence), "count": count })
     });
+    let class = class::known(state.class);
+    let kept = class.map(|class| class.kept(&state.fold)).unwrap_or_default();
+    let kept: serde_json::Map<String, Value> =
+        kept.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     json!({
-        "device": state.device, "class": state.class, "start": state.start, "end": state.end, "through": state.through,
-        "challenged": state.challenged, "passed": state.passed, "elapsed": state.elapsed, "good": state.good, "bad": state.bad,
-        "undetermined": state.elapsed.saturating_sub(state.good).saturating_sub(state.bad),
-        "target_billionths": state.target, "reasons": reasons.collect::<Vec<_>>(),
-        "evidence_root": hexed(*state.evidence_root),
+        "device": state.device, "class": state.class, "class_name": class.map(|class| class.name()),
+        "unit": class.map(|class| class.unit()), "policy_hash": hexed(*state.policy_hash),
+        "start": state.start, "end": state.end, "through": state.through, "units": state.units().to_string(),
+        "good": state.good, "bad": state.bad, "credit": state.credit, "kept": kept,
+        "reasons": reasons.collect::<Vec<_>>(), "evidence_root": hexed(*state.evidence_root),
     })
 }

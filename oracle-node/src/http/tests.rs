@@ -14,12 +14,13 @@ use crate::config::Config;
 use crate::keys::{PublicKeys, Secret};
 use crate::metrics::Metrics;
 use crate::receipts::ReceiptLog;
-use crate::store::{Evidence, StoredReport};
+use crate::store::{Evidence, StoredReport, StoredVerdict};
 use crate::testing::{Dir, store as open};
 
 fn leaf(lease: u64) -> Leaf {
     let zero = Default::default();
     Leaf {
+        escrow: Default::default(),
         lease,
         units: 7,
         goodSeconds: 7,
@@ -44,7 +45,15 @@ fn report(epoch: u64) -> StoredReport {
         header: header.abi_encode().into(),
         certificate: Bytes::from([0; 48]),
         leaves: leaves.iter().map(|leaf| leaf.abi_encode().into()).collect(),
-        verdicts: vec![(2, 11, 2, Reason::NoAnswer.code(), 0, 2)],
+        verdicts: vec![StoredVerdict {
+            lease: 2,
+            at: 11,
+            outcome: 2,
+            reason: Reason::NO_ANSWER.code(),
+            units: 0,
+            measured: 0,
+            limit: 2,
+        }],
         void_slots: vec![3],
         state: State::default(),
     }

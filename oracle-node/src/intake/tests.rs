@@ -35,7 +35,7 @@ fn a_batch_is_stored_once_and_duplicates_are_still_fine() {
         let taken = intake.take(&batch).expect("disk");
         assert_eq!(taken.new.len(), 2);
         assert_eq!(taken.verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 3);
-        assert_eq!(taken.verdicts[3], Err(Reason::BadSignature));
+        assert_eq!(taken.verdicts[3], Err(Reason::BAD_SIGNATURE));
         assert_eq!(taken.receipts.map(|receipts| receipts.leaves.len()), Some(2));
         intake.receipts_root()
     };

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use oracle_core::collect;
-use oracle_core::effect::{CertifiedReport, Content, Effect, Input};
+use oracle_core::effect::{CertifiedReport, Content, Effect, Input, Seen};
 use oracle_core::ingest;
 use oracle_core::limits::PULL_ITEMS_MAX;
 use oracle_core::oracle::Status;
-use oracle_core::policy::Policy;
 use oracle_core::registry::Registry;
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::MaybePublisher;
 use super::seats::Post;
 use crate::board::Board;
+use crate::books::Books;
 use crate::chain::{Owed, View};
 use crate::downlink;
 use crate::duties::Duties;
@@ -55,7 +55,7 @@ pub(super) struct Lately {
 pub(super) struct Hands {
     pub(super) me: u32,
     pub(super) term: Term,
-    pub(super) policy: Policy,
+    pub(super) books: Books,
     pub(super) streams: BTreeSet<u32>,
     pub(super) lately: Lately,
     pub(super) store: Arc<Store>,
@@ -187,19 +187,20 @@ impl Hands {
     /// leases in several of them has its bucket in each.
     pub(super) fn observe(&self, term: &Term, asked: BTreeMap<u64, Vec<Asked>>) {
         for (epoch, streams) in asked {
-            let (term, policy) = (term.clone(), self.policy.clone());
+            let Some(book) = self.books.of(term).cloned() else { continue };
+            let term = term.clone();
             let (store, intake, inputs) = (Arc::clone(&self.store), Arc::clone(&self.intake), self.inputs.clone());
             self.duties.piece("the observation of an epoch", move || {
-                let Some((from, to)) = collect::window(&term, &policy, epoch) else { return };
+                let Some((from, to)) = collect::window(&term, &book, epoch) else { return };
                 let items = match store.arrivals(from, to) {
                     Ok(items) => items,
                     Err(error) => return tracing::error!(%error, epoch, "arrivals could not be read; no observation"),
                 };
                 for (stream, devices, budget) in streams {
-                    let buckets = collect::buckets(&term, &policy, &devices, budget, epoch, &items);
+                    let buckets = collect::buckets(&term, &book, &devices, budget, epoch, &items);
                     tracing::info!(stream, epoch, messages = items.len(), devices = buckets.len(), "observed");
-                    let receipts_root = intake.receipts_root();
-                    let _ = inputs.blocking_send(Input::Observed { stream, epoch, buckets, receipts_root });
+                    let seen = Seen { buckets, receipts_root: intake.receipts_root(), measurements: Vec::new() };
+                    let _ = inputs.blocking_send(Input::Observed { stream, epoch, seen });
                 }
             });
         }
@@ -209,7 +210,8 @@ impl Hands {
         let (stream, epoch) = (report.instance.stream, report.header.epoch);
         let now = super::now_ms();
         post.certified(&report.header)?;
-        let begun = collect::observation_time(&post.term, &self.policy, epoch).unwrap_or(now);
+        let conduct = self.books.of(&post.term).map(|book| &book.conduct);
+        let begun = conduct.and_then(|conduct| collect::observation_time(&post.term, conduct, epoch)).unwrap_or(now);
         let taken = now.saturating_sub(begun);
         if taken < post.term.epoch_ms {
             self.metrics.report_seconds.observe(Duration::from_millis(taken).as_secs_f64());
@@ -301,7 +303,7 @@ impl Hands {
         self.intake.set_keys(ingest::keys(&registry.snapshot()));
         if let Some(publisher) = &self.publisher {
             let committee = self.term.scope.committee;
-            for (token, hints) in downlink::lease_hints(&registry, committee, &self.streams, self.policy.challenge_p) {
+            for (token, hints) in downlink::lease_hints(&registry, committee, &self.streams, &self.books) {
                 if let Some(record) = registry.devices().get(&token) {
                     let topic = attest::topic_down(attest::Down::Lease, &record.key.kid());
                     publisher.retain(&topic, &downlink::encode(&hints));

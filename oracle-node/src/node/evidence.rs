@@ -81,7 +81,8 @@ impl Worker {
         for (pulled, verdict) in evidence.iter().zip(&taken.verdicts) {
             match verdict {
                 // An epoch is judged under the keys of its snapshot, not under those of now: the core checks the signature.
-                Ok(_) | Err(Reason::UnknownDevice) => ready.push(content(&pulled.item)),
+                Ok(_) => ready.push(content(&pulled.item)),
+                Err(reason) if *reason == Reason::UNKNOWN_DEVICE => ready.push(content(&pulled.item)),
                 Err(reason) => self.refused(pulled, &reason.to_string()),
             }
         }

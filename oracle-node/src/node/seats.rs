@@ -6,20 +6,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 use anyhow::{Context as _, bail};
 use libp2p::PeerId;
 use oracle_core::bootstrap::missing_dealing_seed;
 use oracle_core::effect::{Input, Record};
 use oracle_core::handover::{Start, base_root};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
-use oracle_core::policy::Policy;
+use oracle_core::policy::Book;
 use oracle_core::term::{Member, Term};
 use oracle_core::typed::{Header, MemberKey};
 use oracle_core::wire::Message;
 use tokio::sync::{mpsc, watch};
 
 use super::now_ms;
+use crate::books::Books;
 use crate::chain::View;
 use crate::clock::ClockWatch;
 use crate::config::Config;
@@ -34,8 +35,7 @@ pub(super) struct Recipe {
     pub(super) config: Config,
     pub(super) key: Arc<MemberKey>,
     pub(super) dkg_seed: [u8; 32],
-    pub(super) policy: Policy,
-    pub(super) policy_hash: B256,
+    pub(super) books: Books,
     pub(super) behaviour: Behaviour,
     pub(super) store: Arc<Store>,
     pub(super) metrics: Metrics,
@@ -176,18 +176,18 @@ impl Seats {
             .map(|t| (t, Input::Successor { term: Box::new(term.clone()) }))
             .collect();
         if let Some(me) = place(&term, self.recipe.key.address()) {
-            if self.recipe.policy_hash == term.policy_hash {
-                self.sit_down(term, me)?;
+            if let Some(book) = self.recipe.books.of(&term).cloned() {
+                self.sit_down(term, me, book)?;
                 news.extend(self.follows(number).then_some((number, Input::Follows)));
             } else {
-                let wanted = term.policy_hash;
-                tracing::error!(term = number, %wanted, "no seat in this term: its policy is not the one configured here");
+                let (wanted, here) = (term.book_root, self.recipe.books.listed());
+                tracing::error!(term = number, %wanted, %here, "no seat in this term: books does not list its policy book");
             }
         }
         Ok(news)
     }
 
-    fn sit_down(&mut self, term: Term, me: u32) -> anyhow::Result<()> {
+    fn sit_down(&mut self, term: Term, me: u32, book: Book) -> anyhow::Result<()> {
         let recipe = &self.recipe;
         let setup = Setup {
             // Told with `Activated`, after how the term begins.
@@ -195,7 +195,7 @@ impl Seats {
             me,
             key: Arc::clone(&recipe.key),
             dkg_seed: recipe.dkg_seed,
-            policy: recipe.policy.clone(),
+            book,
             streams: recipe.config.streams.clone(),
             behaviour: recipe.behaviour,
         };
@@ -205,12 +205,13 @@ impl Seats {
             recipe.store.persist(&seed)?;
             journal.push(seed);
         }
+        let observe_delay_ms = setup.book.conduct.observe_delay_ms;
         let oracle = Oracle::new(setup, journal, now_ms());
         tracing::info!(term = term.scope.term, member = me, n = term.n(), "this node is a member of the term");
         let kept = (Arc::clone(&recipe.store), recipe.metrics.clone());
         let (mark, memory) = recipe.mark.clone();
         let memory = if self.caught_up { Memory::Whole } else { memory };
-        let sentry = Sentry::post((mark, memory), kept, (&term, me), recipe.policy.observe_delay_ms, now_ms())?;
+        let sentry = Sentry::post((mark, memory), kept, (&term, me), observe_delay_ms, now_ms())?;
         let ahead = Arc::clone(&recipe.block_ahead);
         let clock = ClockWatch::new(&term, me, recipe.config.clock_limit, ahead, recipe.metrics.clone());
         let (number, post) = (term.scope.term, Post { term, me, sentry, clock });
@@ -317,11 +318,10 @@ impl Seats {
     }
 }
 
-/// The own index in the first term, which must have this node's policy and member key.
-pub(super) fn admitted(config: &Config, document: &[u8], term: &Term, address: Address) -> anyhow::Result<u32> {
-    let hash = Policy::hash(document);
-    if hash != term.policy_hash {
-        bail!("{} has hash {hash}, but the term's policy is {}", config.policy.display(), term.policy_hash);
+/// The own index in the first term, which must have a policy book and member key of this node.
+pub(super) fn admitted(config: &Config, books: &Books, term: &Term, address: Address) -> anyhow::Result<u32> {
+    if books.of(term).is_none() {
+        bail!("the term's policy book has root {}, but {}", term.book_root, books.listed());
     }
     place(term, address)
         .with_context(|| format!("{address} is no member of committee {} in term {}", config.committee, config.term))

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use oracle_core::policy::Policy;
+use oracle_core::policy::Conduct;
 use oracle_core::term::Term;
 use tokio::sync::mpsc;
 
@@ -40,7 +40,7 @@ pub(super) fn network(
 pub(super) fn mqtt(
     config: &Config,
     keys: &Keys,
-    policy: &Policy,
+    conduct: &Conduct,
     intake: &Arc<Intake>,
     durable: mpsc::Sender<Told>,
     metrics: &Metrics,
@@ -59,7 +59,7 @@ pub(super) fn mqtt(
         client_id: format!("plumbline-{}", hex::encode(keys.member.address())),
         login,
         messages_per_second: config.mqtt.messages_per_second,
-        burst: mqtt::burst(config.mqtt.messages_per_second, policy),
+        burst: mqtt::burst(config.mqtt.messages_per_second, conduct),
         intake: Arc::clone(intake),
         durable,
         clock: now_ms,

@@ -16,8 +16,39 @@ use super::{REPORTS, Store, StoreError};
 /// Longest stored report (not its bundle): 16,384 leases with their verdicts.
 pub(super) const REPORT_BYTES_MAX: usize = 512 << 20;
 
-/// One verdict as stored: lease, slot, outcome, reason, measured, limit.
-pub type StoredVerdict = (u64, u64, u8, u16, i64, i64);
+/// One verdict as stored, with the fields of [`Verdict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct StoredVerdict {
+    /// Lease.
+    #[n(0)]
+    pub lease: u64,
+    /// Slot, or start of the window in unix seconds.
+    #[n(1)]
+    pub at: u64,
+    /// 0 void, 1 passed, 2 failed.
+    #[n(2)]
+    pub outcome: u8,
+    /// Code of the reason, 0 when passed.
+    #[n(3)]
+    pub reason: u16,
+    /// Units proven.
+    #[n(4)]
+    pub units: u64,
+    /// What was measured, in the reason's unit.
+    #[n(5)]
+    pub measured: i64,
+    /// Its limit.
+    #[n(6)]
+    pub limit: i64,
+}
+
+impl From<&Verdict> for StoredVerdict {
+    fn from(verdict: &Verdict) -> Self {
+        let Verdict { lease, at, outcome, reason, units, measured, limit } = *verdict;
+        Self { lease, at, outcome, reason, units, measured, limit }
+    }
+}
 
 /// A certified report as the API needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -41,7 +72,7 @@ pub struct StoredReport {
     /// ABI encodings of the leaves, ascending by lease.
     #[n(5)]
     pub leaves: Vec<ByteVec>,
-    /// Ascending by (lease, slot).
+    /// Ascending by (lease, at).
     #[n(6)]
     pub verdicts: Vec<StoredVerdict>,
     /// Slots that counted neither way.
@@ -56,7 +87,6 @@ impl StoredReport {
     /// From what the core certified; `digest` = the header's EIP-712 digest.
     #[must_use]
     pub fn of(report: &CertifiedReport, stream: u32, epoch: u64, digest: [u8; 32]) -> Self {
-        let stored = |v: &Verdict| (v.lease, v.slot, v.outcome, v.reason, v.measured, v.limit);
         Self {
             stream,
             epoch,
@@ -64,7 +94,7 @@ impl StoredReport {
             header: report.header.abi_encode().into(),
             certificate: Bytes::from(report.certificate),
             leaves: report.outcome.leaves.iter().map(|leaf| leaf.abi_encode().into()).collect(),
-            verdicts: report.outcome.verdicts.iter().map(stored).collect(),
+            verdicts: report.outcome.verdicts.iter().map(StoredVerdict::from).collect(),
             void_slots: report.outcome.void_slots.clone(),
             state: report.outcome.state.clone(),
         }

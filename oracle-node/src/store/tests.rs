@@ -234,6 +234,17 @@ fn the_wrong_key_refuses_to_start_and_names_its_file() {
 }
 
 #[test]
+fn a_store_of_another_version_is_refused_by_name() {
+    let dir = Dir::new("store-format");
+    let store = open(&dir);
+    // As the version before wrote it: no format at all.
+    store.db.delete_cf(store.family(SEAL).expect("family"), SEAL_FORMAT).expect("deleted");
+    drop(store);
+    let refused = Store::open(dir.path(), seal(7)).expect_err("an older store").to_string();
+    assert!(refused.contains("has format 1, and this version reads 2"), "{refused}");
+}
+
+#[test]
 fn a_tampered_moved_or_unsealed_secret_is_refused() {
     let dir = Dir::new("store-tampered");
     let store = open(&dir);

@@ -11,19 +11,17 @@ use alloy::rpc::types::{Block, Log};
 use alloy::sol_types::SolEvent as _;
 use attest::{Network, PublicKey};
 use libp2p::identity::Keypair;
+use oracle_core::policy::Book;
 use oracle_core::registry::events::{DeviceRegistered, TermConfigured};
 use serde_json::{Value, json};
 
 /// EIP-155 id of the pretended chain.
 pub(crate) const CHAIN_ID: u64 = 31_337;
-/// Messages of one device kept per epoch, by the policy: small, so that a flood is seen.
+/// Messages of one device kept per epoch, by the conduct document: small, so that a flood is seen.
 pub(crate) const PER_DEVICE: u32 = 60;
-/// The policy document.
-pub(crate) const POLICY: &str = r#"{"version":1,"answer_deadline_ms":2000,"gossip_allowance_ms":1000,"observe_delay_ms":500,
-"void_bound_ms":700,"snapshot_lag_ms":4000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,
-"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000,"messages_per_device":60,
-"coverage":{"eirp_cdbm":1600,"gain_cdb":300,"margin_cdb":600,"frequency_khz":868100,"floor_cdbm":-13700,
-"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}"#;
+/// The policy book.
+pub(crate) const BOOK: &str = r#"{"version":2,"document":"conduct","gossip_allowance_ms":1000,"observe_delay_ms":500,"void_bound_ms":700,"snapshot_lag_ms":4000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,"messages_per_device":60}
+{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000}}}}"#;
 
 /// A node that runs, and where to reach it.
 pub(crate) struct World {
@@ -81,7 +79,7 @@ impl World {
         start_broker(broker);
         let logs = [term(&text("address"), &text("peer_key"), &text("dkg_key")), registered(device)];
         let chain = start_chain(logs.into_iter().map(|(contract, data)| log(contract, data)).collect()).await;
-        std::fs::write(folder.join("policy.json"), POLICY).expect("policy");
+        std::fs::write(folder.join("book.jsonl"), BOOK).expect("book");
         let contract = |n: u8| Address::repeat_byte(n);
         let config = format!(
             "[mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\nmessages_per_second = 5\n\
@@ -197,7 +195,7 @@ fn term(address: &str, peer: &str, dkg: &str) -> (u8, LogData) {
         ],
         peerKeys: vec![own(peer), stranger(2), stranger(3), stranger(4)],
         dkgKeys: vec![own(dkg), stranger(2), stranger(3), stranger(4)],
-        policyHash: keccak256(POLICY),
+        policyHash: Book::parse(BOOK.as_bytes()).expect("a book").root(),
         epochSeconds: 15,
         slotMs: 1_000,
         genesisDelay: 10,

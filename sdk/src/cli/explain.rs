@@ -44,19 +44,19 @@ fn text(lease: &Lease) -> String {
         "lease {}: device {}, {}, from {} to {} (unix s); judged up to {}, as of epoch {epoch}",
         lease.lease,
         state.device,
-        work(state.class),
+        state.class_name.as_deref().unwrap_or("a class of work that the node does not know"),
         state.start,
         state.end,
         state.through
     );
-    let _ = writeln!(out, "  challenges passed  {} of {}", state.passed, state.challenged);
-    let _ = writeln!(out, "  proven good        {} s of {} s, paid", state.good, state.elapsed);
-    let _ = writeln!(out, "  proven bad         {} s, credited to the lessee as the policy says", state.bad);
-    let _ = writeln!(
-        out,
-        "  undetermined       {} s, neither paid nor credited: too few challenges yet to tell",
-        state.undetermined
-    );
+    let unit = state.unit.as_deref().unwrap_or("unit");
+    let _ = writeln!(out, "  units              {}, each a proven {unit}, paid", state.units);
+    let _ = writeln!(out, "  proven good        {} s", state.good);
+    let _ =
+        writeln!(out, "  proven bad         {} s, of which {} s are credited to the lessee", state.bad, state.credit);
+    for (name, value) in &state.kept {
+        let _ = writeln!(out, "  {:<18} {value}", name.replace('_', " "));
+    }
     reasons(&mut out, state);
     last(&mut out, epoch, &lease.last_verdicts);
     out
@@ -64,10 +64,10 @@ fn text(lease: &Lease) -> String {
 
 fn reasons(out: &mut String, state: &Counters) {
     if state.reasons.is_empty() {
-        let _ = writeln!(out, "no challenge failed");
+        let _ = writeln!(out, "nothing failed");
         return;
     }
-    let _ = writeln!(out, "why challenges failed:");
+    let _ = writeln!(out, "why proofs failed:");
     for counted in &state.reasons {
         let known = Reason::from_code(counted.code);
         let text =
@@ -83,17 +83,9 @@ fn last(out: &mut String, epoch: u64, verdicts: &[Judged]) {
     }
     let _ = writeln!(out, "in epoch {epoch}:");
     for verdict in lost {
-        let void = Reason::from_code(verdict.code) == Some(Reason::VoidSlot);
+        let void = Reason::from_code(verdict.code) == Some(Reason::VOID_SLOT);
         let outcome = if void { "void" } else { "failed" };
         let why = reason_text(verdict.code, verdict.measured, verdict.limit);
-        let _ = writeln!(out, "  slot {}: {outcome}, {why}", verdict.slot);
-    }
-}
-
-const fn work(class: u8) -> &'static str {
-    match class {
-        1 => "uptime",
-        2 => "coverage",
-        _ => "a class of work that this version does not know",
+        let _ = writeln!(out, "  at {}: {outcome}, {why}", verdict.at);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Replay {
 
 const EXAMPLE: &str = "\
 Example:
-  plumbline replay --archive archive --chain-log chain.jsonl --policy policy.json --addresses deployment.json
+  plumbline replay --archive archive --chain-log chain.jsonl --book book.jsonl --addresses deployment.json
 
 Without an address book: --chain-id 31337 --registry 0x… --devices 0x… --escrow 0x… --hub 0x… instead.
 
@@ -50,11 +50,10 @@ chain yet fails by name: --to ends the audit before it.";
 impl Replay {
     /// Replays and prints one line per epoch, then what follows from them.
     pub(super) fn run(&self) -> anyhow::Result<Verdict> {
-        let policy =
-            std::fs::read(&self.chain.policy).with_context(|| format!("policy: {}", self.chain.policy.display()))?;
+        let books = self.chain.books()?;
         let log = File::open(&self.chain.chain_log)
             .with_context(|| format!("chain log: {}", self.chain.chain_log.display()))?;
-        let audit = Audit::new(self.chain.chain()?, self.stream, BufReader::new(log), policy)?;
+        let audit = Audit::new(self.chain.chain()?, self.stream, BufReader::new(log), &books)?;
         let odd = audit.history().registry().malformed();
         if odd > 0 {
             eprintln!("note: {odd} logs of these contracts are unreadable here; the committee passes over them too");
@@ -108,9 +107,10 @@ fn judgement(judged: &Judged) -> String {
         _ => "failed",
     };
     if judged.reason == 0 {
-        return format!("slot {}: {outcome}", judged.slot);
+        let units = if judged.units == 0 { String::new() } else { format!(", {} units", judged.units) };
+        return format!("at {}: {outcome}{units}", judged.at);
     }
-    format!("slot {}: {outcome}, {}", judged.slot, reason_text(judged.reason, judged.measured, judged.limit))
+    format!("at {}: {outcome}, {}", judged.at, reason_text(judged.reason, judged.measured, judged.limit))
 }
 
 fn conclude(epochs: &[Epoch], outside: &[u64]) -> Verdict {

@@ -3,10 +3,10 @@
 use oracle_core::archive::{Bundle, ReplayError};
 use sdk::audit::{Audit, AuditError, Epoch, Fault, Span};
 
-use crate::support::{Dir, POLICY, World, archived, chain, chain_log, store};
+use crate::support::{Dir, POLICY, World, archived, book_text, chain, chain_log, store};
 
 fn audit(world: &World) -> Audit {
-    Audit::new(chain(), 0, chain_log(&world.chain).as_bytes(), POLICY.as_bytes().to_vec()).unwrap()
+    Audit::new(chain(), 0, chain_log(&world.chain).as_bytes(), &[book_text(POLICY, &[])]).unwrap()
 }
 
 fn run(world: &World, dir: &Dir) -> Vec<Epoch> {
@@ -149,14 +149,14 @@ fn what_cannot_be_audited_says_so_before_any_epoch() {
     let (world, _) = archived(1, &[0]);
     let log = chain_log(&world.chain);
     let begin =
-        |log: &str, policy: &str| Audit::new(chain(), 0, log.as_bytes(), policy.as_bytes().to_vec()).unwrap_err();
+        |log: &str, policy: &str| Audit::new(chain(), 0, log.as_bytes(), &[book_text(policy, &[])]).unwrap_err();
     let cut = log.replacen("\"logs\"", "\"log\"", 2).replacen("\"log\"", "\"logs\"", 1);
     assert!(begin(&cut, POLICY).to_string().starts_with("chain log, line 2: "), "{}", begin(&cut, POLICY));
     let first = log.lines().next().unwrap();
     assert!(matches!(begin(first, POLICY), AuditError::Chain(what) if what.contains("not activated")));
     assert!(matches!(begin("", POLICY), AuditError::Chain(what) if what.contains("not configured")));
-    assert!(matches!(begin(&log, &POLICY.replace("5000", "5001")), AuditError::Policy(_)));
-    assert!(matches!(begin(&log, "{}"), AuditError::Policy(_)));
+    assert!(matches!(begin(&log, &POLICY.replace(":5000", ":5001")), AuditError::Book(_)));
+    assert!(matches!(begin(&log, "{}"), AuditError::Book(_)));
     let dir = Dir::new("empty");
     let found = audit(&world).run(dir.path(), Span::default(), |_| ()).unwrap_err();
     assert!(matches!(found, AuditError::Archive(_)));

@@ -102,13 +102,13 @@ fn a_lease_is_explained_in_words() {
     let lease = json!({
         "lease": 3, "chain": null, "last_epoch": 4, "proof": null,
         "state": {
-            "device": 7, "class": 1, "start": 100, "end": 160, "through": 160, "challenged": 60, "passed": 57, "elapsed": 60,
-            "good": 50, "bad": 1, "undetermined": 9, "target_billionths": 1, "evidence_root": "0x",
+            "device": 7, "class": 1, "class_name": "uptime", "unit": "second", "start": 100, "end": 160, "through": 160,
+            "units": "50", "good": 50, "bad": 2, "credit": 1, "kept": {"challenged": 60, "passed": 57}, "evidence_root": "0x",
             "reasons": [{"code": 11, "reason": "LATE", "why": "?", "count": 3}],
         },
         "last_verdicts": [
-            {"lease": 3, "slot": 70, "outcome": "passed", "code": 0, "measured": 0, "limit": 0},
-            {"lease": 3, "slot": 71, "outcome": "failed", "code": 11, "measured": 1, "limit": 2},
+            {"lease": 3, "at": 70, "outcome": "passed", "code": 0, "measured": 0, "limit": 0},
+            {"lease": 3, "at": 71, "outcome": "failed", "code": 11, "measured": 1, "limit": 2},
         ],
     });
     let fresh = json!({"lease": 4, "chain": {}, "state": null, "last_epoch": null, "last_verdicts": [], "proof": null});
@@ -118,12 +118,17 @@ fn a_lease_is_explained_in_words() {
     ]);
     let (code, said, _) = plumbline(&["explain", "--lease", "3", "--node", &base]);
     assert_eq!(code, Some(0));
-    for part in
-        ["57 of 60", "50 s of 60 s", "3 × LATE: ", "slot 71: failed, LATE: ", "Measured 1 members, the limit is 2."]
-    {
+    for part in [
+        "challenged         60",
+        "units              50, each a proven second, paid",
+        "2 s, of which 1 s",
+        "3 × LATE: ",
+        "at 71: failed, LATE: ",
+        "Measured 1 members, the limit is 2.",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(!said.contains("slot 70"), "{said}");
+    assert!(!said.contains("at 70"), "{said}");
     let (_, said, _) = plumbline(&["explain", "--lease", "4", "--node", &base]);
     assert!(said.contains("no certified report holds it yet"), "{said}");
     let (code, _, complained) = plumbline(&["explain", "--lease", "5", "--node", &base]);

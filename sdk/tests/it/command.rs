@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Dir, POLICY, addresses, archived, chain_log, store};
+use crate::support::{Dir, POLICY, addresses, archived, book_text, chain_log, store};
 
 fn plumbline(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plumbline")).args(arguments).output().unwrap()
@@ -11,9 +11,9 @@ fn plumbline(arguments: &[&str]) -> Output {
 fn replay(dir: &Dir, more: &[&str]) -> (Option<i32>, String, String) {
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let [registry, devices, escrow, hub] = addresses().map(|address| address.to_string());
-    let (log, policy) = (path("chain.jsonl"), path("policy.json"));
+    let (log, book) = (path("chain.jsonl"), path("book.jsonl"));
     let archive = dir.path().to_str().unwrap();
-    let mut arguments = vec!["replay", "--archive", archive, "--chain-log", &log, "--policy", &policy];
+    let mut arguments = vec!["replay", "--archive", archive, "--chain-log", &log, "--book", &book];
     arguments.extend(["--chain-id", "31337", "--registry", &registry, "--devices", &devices]);
     arguments.extend(["--escrow", &escrow, "--hub", &hub]);
     arguments.extend(more);
@@ -27,7 +27,7 @@ fn replay_tells_what_holds_and_exits_accordingly() {
     let (world, bundles) = archived(2, &[0, 1]);
     let dir = Dir::new("command");
     store(dir.path(), &bundles);
-    std::fs::write(dir.path().join("policy.json"), POLICY).unwrap();
+    std::fs::write(dir.path().join("book.jsonl"), book_text(POLICY, &[])).unwrap();
     std::fs::write(dir.path().join("chain.jsonl"), chain_log(&world.chain)).unwrap();
     let (code, said, complained) = replay(&dir, &["--lease", "102"]);
     assert_eq!((code, complained.as_str()), (Some(0), ""), "{said}");
@@ -90,9 +90,9 @@ fn an_address_book_stands_for_every_address() {
         path.to_str().unwrap().to_owned()
     };
     let (log, book) = (write("chain.jsonl", &chain_log(&world.chain)), write("deployment.json", &book()));
-    let policy = write("policy.json", POLICY);
+    let policies = write("book.jsonl", &String::from_utf8(book_text(POLICY, &[])).unwrap());
     let archive = dir.path().to_str().unwrap().to_owned();
-    let arguments = ["replay", "--archive", &archive, "--chain-log", &log, "--policy", &policy, "--addresses", &book];
+    let arguments = ["replay", "--archive", &archive, "--chain-log", &log, "--book", &policies, "--addresses", &book];
     let output = plumbline(&arguments);
     let (told, noted) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{told}{noted}");

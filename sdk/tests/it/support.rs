@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 #[path = "../../../oracle-node/core/tests/epoch/world.rs"]
 pub(crate) mod world;
 
-pub(crate) use world::{POLICY, World, contracts};
+pub(crate) use world::{POLICY, World, book_text, contracts};
 
 /// A folder that is gone with the test.
 pub(crate) struct Dir(pub(crate) PathBuf);
@@ -137,7 +137,7 @@ pub(crate) fn report_json(world: &World, bundle: &[u8]) -> Value {
 /// A leaf as a node's API tells it.
 pub(crate) fn leaf_json(leaf: &Leaf) -> Value {
     json!({
-        "lease": leaf.lease, "units": leaf.units.to_string(), "goodSeconds": leaf.goodSeconds, "badSeconds": leaf.badSeconds,
+        "escrow": leaf.escrow.to_string(), "lease": leaf.lease, "units": leaf.units.to_string(), "goodSeconds": leaf.goodSeconds, "badSeconds": leaf.badSeconds,
         "creditSeconds": leaf.creditSeconds, "adjustment": leaf.adjustment.to_string(), "through": leaf.through,
         "evidenceRoot": leaf.evidenceRoot.to_string(), "policyHash": leaf.policyHash.to_string(),
     })
@@ -146,6 +146,7 @@ pub(crate) fn leaf_json(leaf: &Leaf) -> Value {
 /// The leaves of the world's last epoch, put together by hand: half of the bad seconds are credited.
 pub(crate) fn leaves(world: &World) -> Vec<Leaf> {
     let leaves = world.state.leases.iter().map(|state| Leaf {
+        escrow: contracts().escrow,
         lease: state.lease,
         units: u128::from(state.good),
         goodSeconds: state.good,

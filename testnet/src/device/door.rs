@@ -103,15 +103,24 @@ mod tests {
     const REGISTRY: Address = Address::repeat_byte(1);
     const LESSEE: Address = Address::repeat_byte(7);
 
-    /// A lease's state, field by field, from second 1,000 to 1,060.
+    /// A lease's leaf of the state tree, field by field: the tag, then the state, from second 1,000 to 1,060.
     fn lease_state(lessee: Address) -> Vec<u8> {
-        let mut e = minicbor::Encoder::new(Vec::new());
-        e.array(17).unwrap().u64(11).unwrap().u64(TOKEN).unwrap().bytes(lessee.as_slice()).unwrap();
-        e.u64(1_000).unwrap().u64(1_060).unwrap().u8(1).unwrap();
-        for _ in 0..7 {
+        let mut e = minicbor::Encoder::new(vec![1]);
+        e.array(17)
+            .unwrap()
+            .u64(11)
+            .unwrap()
+            .bytes(&[3; 20])
+            .unwrap()
+            .u64(TOKEN)
+            .unwrap()
+            .bytes(lessee.as_slice())
+            .unwrap();
+        e.u64(1_000).unwrap().u64(1_060).unwrap().u8(1).unwrap().bytes(&[0; 32]).unwrap().bytes(&[0; 16]).unwrap();
+        for _ in 0..4 {
             e.u64(0).unwrap();
         }
-        e.array(0).unwrap().bytes(&[0; 32]).unwrap().u64(0).unwrap().bytes(&[0; 32]).unwrap();
+        e.bytes(&[0; 16]).unwrap().array(0).unwrap().bytes(&[0; 32]).unwrap().bytes(&[]).unwrap();
         e.into_writer()
     }
 

@@ -39,9 +39,9 @@ pub trait Kind: Debug + Sync {
     /// Last deadline of a challenge after its slot's start, ms (docs/protocol.md §5).
     fn lag_ms(&self) -> u64;
 
-    /// The class's own section of the policy document, if it has one; it stands there under the class's name.
-    fn section(&self) -> Option<Value> {
-        None
+    /// What the class's section of the policy has beside the service numbers.
+    fn section(&self) -> Value {
+        Value::Object(serde_json::Map::new())
     }
 
     /// What its leases cost, and the unit that is paid for.

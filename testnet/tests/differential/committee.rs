@@ -8,7 +8,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolStruct, SolValue as _, eip712_domain};
 
 use crate::evm::{CHAIN_ID, Chain, Refused};
-use crate::world::{COMMITTEE, EPOCH, OWNER, STREAM, WINDOW, policy, sign, signer};
+use crate::world::{COMMITTEE, EPOCH, OWNER, STREAM, WINDOW, book_root, sign, signer};
 
 /// Generated; documented in docs/protocol.md §6 and the Solidity interfaces.
 #[allow(missing_docs, clippy::too_many_arguments)]
@@ -165,7 +165,7 @@ impl Committee {
             committee: COMMITTEE,
             term,
             members: self.members.iter().map(PrivateKeySigner::address).collect(),
-            policyHash: policy(),
+            policyHash: book_root(),
             epochSeconds: EPOCH,
             slotMs: 1_000,
             genesisDelay: DELAY,
@@ -235,7 +235,7 @@ impl Committee {
             leavesRoot: told.leaves_root,
             stateRoot: keccak256(told.epoch.to_be_bytes()),
             observationsHash: keccak256("observations"),
-            policyHash: policy(),
+            policyHash: book_root(),
             previousHeader: told.previous,
             participation: U256::from(15u64),
         };

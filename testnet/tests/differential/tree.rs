@@ -6,7 +6,7 @@ use alloy::sol_types::SolValue as _;
 
 use crate::world::Leaf;
 
-const TYPE: &str = "Leaf(uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,uint64 through,bytes32 evidenceRoot,bytes32 policyHash)";
+const TYPE: &str = "Leaf(address escrow,uint64 lease,uint128 units,uint64 goodSeconds,uint64 badSeconds,uint64 creditSeconds,uint128 adjustment,uint64 through,bytes32 evidenceRoot,bytes32 policyHash)";
 
 fn hash(leaf: &Leaf) -> B256 {
     keccak256(keccak256([keccak256(TYPE).as_slice(), &leaf.abi_encode()].concat()))

@@ -6,11 +6,11 @@ use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolValue as _;
 use attest::{DEVICE_KEY_STATEMENT_MAX, Signer as _, SoftP256, ToBeSigned};
+use testnet::contracts::offer::book_leaf;
 use testnet::contracts::{DeviceRegistry, LeaseEscrow, TestDollar};
 
 use crate::committee::Committee;
 use crate::evm::{CHAIN_ID, Chain};
-use crate::model::LEVELS;
 
 /// Generated; documented in docs/protocol.md §6 and the Solidity interfaces.
 #[allow(missing_docs, clippy::too_many_arguments)]
@@ -18,6 +18,7 @@ mod sol {
     alloy::sol! {
         #[derive(Debug)]
         struct Leaf {
+            address escrow;
             uint64 lease;
             uint128 units;
             uint64 goodSeconds;
@@ -35,12 +36,7 @@ mod sol {
             Leaf leaf;
             bytes32[] proof;
         }
-        struct Tier {
-            uint16 below;
-            uint16 creditBp;
-        }
         interface Escrow {
-            function setTiers(bytes32 policyHash, Tier[] tiers) external;
             event ClaimSkipped(uint64 indexed lease, uint64 indexed epoch, uint8 why);
             function claim(uint64 lease, uint64 epoch, Leaf leaf, bytes32[] proof) external returns (uint256 paid);
             function claimBatch(ClaimItem[] items) external;
@@ -59,7 +55,6 @@ mod sol {
         }
     }
 }
-use sol::Tier;
 pub(crate) use sol::{ClaimItem, Escrow, Leaf};
 
 pub(crate) const COMMITTEE: u64 = 1;
@@ -76,9 +71,19 @@ pub(crate) const GRACE: u64 = 10;
 pub(crate) const OWNER: Address = Address::repeat_byte(0x0e);
 pub(crate) const TREASURY: Address = Address::repeat_byte(0x7e);
 
-/// The policy that every lease and report names.
+/// The policy that every lease names.
 pub(crate) fn policy() -> B256 {
     keccak256("policy")
+}
+
+/// Classes of the policy: uptime.
+pub(crate) fn classes() -> U256 {
+    U256::from(0b10u64)
+}
+
+/// What terms and reports name: the root of a book of that one document.
+pub(crate) fn book_root() -> B256 {
+    book_leaf(&policy(), classes())
 }
 
 /// All that is deployed.
@@ -116,9 +121,6 @@ impl World {
         self.chain.call(OWNER, escrow, &allow).unwrap();
         let fees = LeaseEscrow::setCommitteeCall { committee: COMMITTEE, treasury: TREASURY, feeBp: 0 };
         self.chain.call(OWNER, escrow, &fees).unwrap();
-        let tiers = LEVELS.map(|(below, credit_bp)| Tier { below, creditBp: credit_bp });
-        let levels = Escrow::setTiersCall { policyHash: policy(), tiers: tiers.to_vec() };
-        self.chain.call(OWNER, escrow, &levels).unwrap();
     }
 
     /// Mints a device with a P-256 key to an owner; returns its token.

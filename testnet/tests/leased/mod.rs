@@ -11,9 +11,11 @@ use alloy::signers::SignerSync as _;
 use alloy::sol_types::SolEvent as _;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use testnet::api::Api;
+use testnet::book::Book;
 use testnet::chain::{Actor, Chain};
 use testnet::committee::path;
-use testnet::contracts::{Deployed, DeviceRegistry, LeaseEscrow, Offer, TestDollar};
+use testnet::contracts::offer::{Offer, OfferBounds, OfferTerms, acceptance, opened as opened_by};
+use testnet::contracts::{Deployed, DeviceRegistry, TestDollar};
 use testnet::device::{Algorithm, Clock, DeviceConfig, Entry, diary};
 use testnet::fleet::Unit;
 use testnet::kind::named;
@@ -33,7 +35,7 @@ pub(crate) struct Leased {
 
 /// What is agreed.
 pub(crate) struct Terms {
-    pub(crate) policy_hash: B256,
+    pub(crate) book: Book,
     /// Unix seconds.
     pub(crate) start: u64,
     pub(crate) seconds: u64,
@@ -81,7 +83,7 @@ impl Leased {
         let whole = U256::from(rules::BY_THE_SECOND.per_unit * terms.seconds);
         // The first term may have begun meanwhile: a lease begins at the earliest when it is opened.
         let start = terms.start.max(chain.head().await.unwrap().1 + 3);
-        let offer = Offer {
+        let terms_of = OfferTerms {
             tokenId: U256::from(self.unit.token),
             lessor: self.lessor.address(),
             payee: self.lessor.address(),
@@ -90,23 +92,30 @@ impl Leased {
             class: self.unit.plan.kind.class().0,
             committee: rules::COMMITTEE,
             stream: rules::STREAM,
-            policyHash: terms.policy_hash,
-            pricePerUnit: U256::from(rules::BY_THE_SECOND.per_unit).to(),
-            maxUnitsPerSecond: U256::from(1u64).to(),
+            policyHash: terms.book.policy_hash(),
+            price: U256::from(rules::BY_THE_SECOND.per_unit).to(),
+            maxUnitsPerHour: U256::from(3_600u64).to(),
+            creditPerHour: U256::from(rules::BY_THE_SECOND.per_unit * 3_600).to(),
             bond: whole.to(),
+            ..OfferTerms::default()
+        };
+        let bounds = OfferBounds {
             feeBp: rules::FEE_BP,
             minFee: U256::from(rules::MIN_FEE).to(),
             start,
             end: start + terms.seconds,
             nonce: 1,
             expiry: start,
+            ..OfferBounds::default()
         };
-        let digest = chain.ask(set.escrow, &LeaseEscrow::offerDigestCall { offer: offer.clone() }).await.unwrap();
+        let offer = Offer { terms: terms_of, bounds };
+        let digest = chain.ask(set.escrow, &offer.digest()).await.unwrap();
         let signature = Bytes::from(self.lessor.signer.sign_hash_sync(&digest).unwrap().as_bytes().to_vec());
-        let call = LeaseEscrow::openCall { offer, signature, deposit: (whole * U256::from(2u64)).to() };
+        let accepted = acceptance(whole * U256::from(2u64), terms.book.classes, terms.book.proof());
+        let call = offer.open(signature, accepted);
         let opened = chain.mined(chain.tell(&self.lessee, set.escrow, &call).await.unwrap()).await.unwrap();
         let mut logs = opened.logs().iter();
-        self.unit.lease = logs.find_map(|log| LeaseEscrow::LeaseOpened::decode_log(&log.inner).ok()).unwrap().lease;
+        self.unit.lease = logs.find_map(|log| opened_by(&log.inner)).unwrap();
     }
 
     pub(crate) fn configure(

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent as _;
 use serde_json::Value;
 use testnet::api::Api;
@@ -145,7 +145,7 @@ impl Network {
             committee: rules::COMMITTEE,
             term: rules::TERM,
             members: self.nodes.iter().map(|node| node.actor.address()).collect(),
-            policyHash: keccak256(rules::policy_document()),
+            policyHash: rules::book().root(),
             epochSeconds: EPOCH.as_secs(),
             slotMs: rules::SLOT_MS,
             genesisDelay: GENESIS_DELAY_S,
@@ -350,7 +350,7 @@ impl Node {
         let (at, url) = (address(index), &chain.url);
         let Deployed { registry, devices, escrow, hub, .. } = contracts;
         let text = format!(
-            "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\npolicy = \"policy.json\"\n\n\
+            "data_dir = \"data\"\ncommittee = {}\nterm = {}\nstreams = [{}]\nbooks = [\"book.jsonl\"]\n\n\
              [mqtt]\nbrokers = [\"127.0.0.1:1883\"]\n\n[gossip]\nlisten = \"{}\"\n\n\
              [chain]\nrpc = \"{url}\"\nregistry = \"{registry}\"\ndevices = \"{devices}\"\nescrow = \"{escrow}\"\n\
              hub = \"{hub}\"\nstart_block = 0\npoll = \"250ms\"\n\n[http]\nlisten = \"{at}:{HTTP_PORT}\"\n",
@@ -359,7 +359,7 @@ impl Node {
             rules::STREAM,
             endpoint(index),
         );
-        std::fs::write(self.folder.join("policy.json"), rules::policy_document()).unwrap();
+        std::fs::write(self.folder.join("book.jsonl"), rules::book().text()).unwrap();
         std::fs::write(self.folder.join("config.toml"), text).unwrap();
     }
 }

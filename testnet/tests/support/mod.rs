@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testnet::api::Api;
+use testnet::book::Book;
 use testnet::broker::{self, BrokerConfig};
 use testnet::chain::{Actor, Chain};
 use testnet::committee::{MEMBER_BOND, path, run};
@@ -38,13 +39,10 @@ pub(crate) fn anvil() -> Option<PathBuf> {
 }
 
 /// The demo's, with quick views and answers.
-pub(crate) fn policy() -> Vec<u8> {
-    let mut document: Value = serde_json::from_slice(&testnet::rules::policy_document()).unwrap();
-    document["view_timeout_ms"] = json!(400);
-    document["transmit_stage_ms"] = json!(500);
-    document["answer_deadline_ms"] = json!(500);
-    document["gossip_allowance_ms"] = json!(250);
-    serde_json::to_vec(&document).unwrap()
+pub(crate) fn book() -> Book {
+    let quick = testnet::rules::book().with("/view_timeout_ms", 400).with("/transmit_stage_ms", 500);
+    let answers = ["uptime", "coverage"].map(|class| format!("/classes/{class}/service/deadline_ms"));
+    answers.iter().fold(quick, |book, path| book.with(path, 500)).with("/gossip_allowance_ms", 250)
 }
 
 pub(crate) struct Node {
@@ -82,9 +80,9 @@ impl Node {
     }
 
     fn configure(&self, chain: &Chain, set: &Deployed, broker: u16, streams: &[u32]) {
-        std::fs::write(self.folder.join("policy.json"), policy()).unwrap();
+        std::fs::write(self.folder.join("book.jsonl"), book().text()).unwrap();
         let config = format!(
-            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = 1\nstreams = {streams:?}\npolicy = \"policy.json\"\n\
+            "data_dir = \"data\"\ncommittee = {COMMITTEE}\nterm = 1\nstreams = {streams:?}\nbooks = [\"book.jsonl\"]\n\
              [mqtt]\nbrokers = [\"127.0.0.1:{broker}\"]\n[gossip]\nlisten = \"{}\"\n\
              [chain]\nrpc = \"{}\"\nregistry = \"{}\"\ndevices = \"{}\"\nescrow = \"{}\"\nhub = \"{}\"\npoll = \"200ms\"\n\
              [http]\nlisten = \"127.0.0.1:{}\"\n",
@@ -167,7 +165,7 @@ impl World {
             committee: COMMITTEE,
             term: 1,
             members: self.nodes.iter().map(|node| node.actor.address()).collect(),
-            policyHash: keccak256(policy()),
+            policyHash: book().root(),
             epochSeconds: EPOCH_S,
             slotMs: 1_000,
             genesisDelay: 5,

@@ -25,7 +25,7 @@ contract RoofRent is IReportConsumer {
         external
         returns (uint256 paid)
     {
-        if (lease != _lease || leaf.lease != _lease || leaf.policyHash != _policy) revert NotProven();
+        if (lease != _lease || leaf.lease != _lease || leaf.escrow != address(this) || leaf.policyHash != _policy) revert NotProven();
         if (!_hub.leafProven(1, 0, epoch, leaf, proof)) revert NotProven();
         // Counters are cumulative: an older or repeated leaf owes nothing new.
         uint256 owed = ReportClaims.netUnits(leaf) * _weiPerUnit;

@@ -69,6 +69,7 @@ contract RoofRentTest {
         leaves = new Leaf[](5);
         for (uint64 i = 0; i < 5; ++i) {
             (leaves[i].lease, leaves[i].units, leaves[i].policyHash) = (5 + i, units, POLICY);
+            leaves[i].escrow = address(rent);
             leaves[i].through = uint64(block.timestamp);
         }
     }

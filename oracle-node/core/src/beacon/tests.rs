@@ -11,7 +11,7 @@ const SLOT: u64 = 1_000;
 fn term() -> Term {
     let scope =
         Scope { chain_id: 31_337, registry: Address::repeat_byte(7), committee: 2, term: 3, config_digest: B256::ZERO };
-    Term { scope, members: vec![], policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: SLOT, genesis_ms: Some(GENESIS) }
+    Term { scope, members: vec![], book_root: B256::ZERO, epoch_ms: 15_000, slot_ms: SLOT, genesis_ms: Some(GENESIS) }
 }
 
 fn committee() -> Vec<Beacon> {

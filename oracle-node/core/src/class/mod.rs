@@ -1,162 +1,182 @@
-//! Classes of proof: how a challenge is answered and judged. One module per class behind one interface; a new class is
-//! a new file here and one line in [`ALL`]. Leaves out: who holds what evidence (`report`), what it pays (`report`).
+//! The door for classes of proof. A class is one folder here and one line in [`KNOWN`]; nothing else in the core names a
+//! class or a kind of message that classes read. It is in force where a policy has its section, and nowhere else: no code
+//! of the core runs over all that a binary knows, so a new class changes no byte of an epoch whose policies do not name it.
+//!
+//! A class says which messages it reads and until when ([`Kind`]), who is observed besides the leased devices, when a
+//! device is challenged, what it keeps of a device and of a lease from epoch to epoch, how a challenge or a window is
+//! appraised ([`Finding`]), and what the findings come to ([`Account`]). docs/protocol.md §9.
+//! Leaves out: who holds what evidence, and carrying it all forward (`report`).
 
+mod case;
 mod coverage;
 mod items;
+mod kind;
+mod service;
 mod uptime;
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use attest::EvidenceId;
+pub use case::{Appraisal, Case, Challenge, Fault, Finding, Judged, Measured, Penalty, Proof};
+pub use items::{Count, Item, Items};
+pub use kind::{EARLY_MS, Kind, Need, Timing};
 
-pub use items::{Item, Items, Reveal, Said};
-
-use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::registry::DeviceRecord;
-use crate::state::DeviceState;
+use crate::registry::{DeviceRecord, LeaseRecord};
+use crate::term::Term;
 
-/// Every class this version knows, ascending by number.
-pub const ALL: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
-
-/// The number of the coverage class, whose devices witness for one another, leased or not.
-pub const COVERAGE: u8 = 2;
+/// Every class this binary knows, ascending by number: what a policy may name. For reading policies and writing docs only.
+pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
 
 /// A class of proof.
 pub trait Class: Sync {
-    /// Its number in leases and device records.
+    /// Its number in leases and device records, 1 to 255.
     fn number(&self) -> u8;
 
-    /// Its name, for people.
+    /// Its name, which is that of its section in a policy.
     fn name(&self) -> &'static str;
 
-    /// Time from a slot's start until its challenge is due, ms.
-    fn lag_ms(&self, policy: &Policy) -> u64;
+    /// What its leases are paid by: the smallest unit that nobody needs to split, in the singular.
+    fn unit(&self) -> &'static str;
 
-    /// The challenge of a device in a slot: the draw, if it falls below the policy's p.
-    fn challenge(&self, policy: &Policy, seed: &[u8; 32], device: u64, lease: u64) -> Option<[u8; 32]> {
-        let draw = attest::challenge::draw(seed, device, lease);
-        attest::challenge::challenged(&draw, policy.challenge_p).then_some(draw)
-    }
+    /// Its own reasons, ascending by code.
+    fn reasons(&self) -> &'static [Reason];
 
-    /// Whether evidence of this kind, from a device of this class, bears on a verdict: `here` when that device is
-    /// challenged in the slot the evidence names, `anywhere` when any device of the class is.
-    fn wants(&self, kind: attest::Class, here: bool, anywhere: bool) -> bool;
+    /// Reads and checks its section of a policy document.
+    ///
+    /// # Errors
+    /// A sentence naming the field and what is wrong with it.
+    fn rules(&self, section: &serde_json::Value) -> Result<Arc<dyn Rules>, String>;
 
-    /// Opens the epoch's case: everything all challenges of the class are judged by.
-    fn open<'a>(&self, case: &Case<'a>) -> Box<dyn Judge + 'a>;
-}
+    /// What it keeps of a lease, by name, for people.
+    fn kept(&self, fold: &[u8]) -> Vec<(&'static str, u64)>;
 
-/// Judges the challenges of one class in one epoch.
-pub trait Judge {
-    /// Decides one challenge of the case.
-    fn judge(&self, challenge: &Challenge) -> Judgement;
-
-    /// Failures that devices brought upon themselves besides their own challenges.
-    fn penalties(&self) -> Vec<Penalty> {
+    /// What it keeps of a device from epoch to epoch, this epoch's messages included; empty when there is nothing to keep.
+    /// The same whatever policy the device's leases have. At most [`crate::limits::FOLD_BYTES_MAX`] bytes.
+    fn fold(&self, _before: &[u8], _said: &Said<'_>) -> Vec<u8> {
         Vec::new()
     }
 }
 
-/// A challenge that was drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Challenge {
-    /// Lease.
-    pub lease: u64,
-    /// The lease's device.
-    pub device: u64,
-    /// Slot.
-    pub slot: u64,
-    /// The draw; the answer's nonce.
-    pub draw: [u8; 32],
-}
+/// A class under one policy.
+pub trait Rules: fmt::Debug + Send + Sync {
+    /// The messages it reads of devices of the class.
+    fn kinds(&self) -> &[Kind];
 
-/// Why something failed, with what was measured and the limit it was held against, in the reason's unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Stable reason.
-    pub reason: Reason,
-    /// What was measured.
-    pub measured: i64,
-    /// The limit.
-    pub limit: i64,
-}
-
-impl Fault {
-    /// A fault without measurement.
-    #[must_use]
-    pub const fn plain(reason: Reason) -> Self {
-        Self { reason, measured: 0, limit: 0 }
+    /// Whether a device without a lease is observed, too: a witness. Inactive devices never are.
+    fn party(&self, _device: &DeviceRecord) -> bool {
+        false
     }
+
+    /// The challenge of a device in a slot, if there is one: a draw from the slot's seed.
+    fn draw(&self, _seed: &[u8; 32], _device: u64, _lease: u64) -> Option<[u8; 32]> {
+        None
+    }
+
+    /// The part of slots in which a device is challenged, in units of 2^-64, as told to devices; 0 without challenges.
+    fn chance(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of what a member measures itself of a lease in a slot; `None` when members measure nothing.
+    fn measurement_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// What it keeps of a lease when the lease is judged for the first time.
+    fn open(&self, term: &Term, lease: &LeaseRecord) -> Vec<u8>;
+
+    /// Appraises the epoch: every challenge of the case, or every window of its leases.
+    fn appraise(&self, case: &Case<'_>) -> Appraisal;
+
+    /// Books the findings of one lease: units, seconds, credit, and what is kept. `seconds` are those of the lease that could
+    /// be judged in this epoch. Nothing in an account ever falls; F holds it to that.
+    fn score(&self, seconds: u64, findings: &[Finding], account: &mut Account);
 }
 
-/// How a challenge ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// `None` when it was passed.
-    pub fault: Option<Fault>,
-    /// Ids of the evidence that was weighed.
-    pub evidence: Vec<EvidenceId>,
-}
-
-/// One failed challenge more for the device's own lease in that slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Penalty {
-    /// Device at fault.
+/// A device's messages of an epoch, as [`Class::fold`] reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// The device.
     pub device: u64,
-    /// Slot.
-    pub slot: u64,
-    /// What it did.
-    pub fault: Fault,
-}
-
-/// What a class judges by. All of it is the same for every member and auditor.
-#[derive(Clone, Copy)]
-pub struct Case<'a> {
-    /// The policy.
-    pub policy: &'a Policy,
+    /// The epoch's items.
+    pub items: &'a Items<'a>,
     /// f: an item counts when more than this many members held it in time.
     pub faults: u32,
-    /// Devices as of the snapshot.
-    pub devices: &'a BTreeMap<u64, DeviceRecord>,
-    /// Places and chains, this epoch's boots and commitments included.
-    pub places: &'a BTreeMap<u64, DeviceState>,
-    /// Devices whose boot message named a place that does not open their commitment.
-    pub misplaced: &'a BTreeSet<u64>,
-    /// The epoch's items.
-    pub items: &'a Items,
-    /// The class's challenges.
-    pub challenges: &'a [Challenge],
+    /// The first slot that any challenge of the class is due for in this epoch; what ends before it is of no more use.
+    pub first_slot: u64,
 }
 
-impl Case<'_> {
-    /// Why nothing counts among these items: forked, late, or not there (`nothing`).
-    fn absence<'i>(&self, items: impl Iterator<Item = &'i Item>, nothing: Reason) -> Fault {
-        let limit = i64::from(self.faults) + 1;
-        let (mut listed, mut in_time, mut forked) = (0, 0, false);
-        for item in items {
-            listed = listed.max(item.listed);
-            in_time = in_time.max(item.in_time);
-            forked |= item.forked;
+/// What a lease has come to: cumulative over its life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// What the class keeps of the lease; at most [`crate::limits::FOLD_BYTES_MAX`] bytes.
+    pub fold: Vec<u8>,
+    /// Proven units, as [`Class::unit`].
+    pub units: u128,
+    /// Proven seconds.
+    pub good: u64,
+    /// Seconds proven bad.
+    pub bad: u64,
+    /// Seconds credited to the lessee.
+    pub credit: u64,
+}
+
+/// A class in force: with the rules of its section in one policy.
+#[derive(Clone)]
+pub struct InForce {
+    /// The class.
+    pub class: &'static dyn Class,
+    /// Its rules.
+    pub rules: Arc<dyn Rules>,
+}
+
+impl InForce {
+    /// Reads a policy's sections, by the classes' names.
+    ///
+    /// # Errors
+    /// A section of no class that this binary knows, or one that its class refuses.
+    pub fn sections(sections: &BTreeMap<String, serde_json::Value>) -> Result<BTreeMap<u8, Self>, String> {
+        let mut in_force = BTreeMap::new();
+        for (name, section) in sections {
+            let Some(class) = KNOWN.iter().copied().find(|class| class.name() == name) else {
+                let known: Vec<&str> = KNOWN.iter().map(|class| class.name()).collect();
+                return Err(format!("classes.{name} is no class that this version knows ({})", known.join(", ")));
+            };
+            let rules = class.rules(section).map_err(|why| format!("classes.{name}: {why}"))?;
+            in_force.insert(class.number(), Self { class, rules });
         }
-        if forked {
-            Fault::plain(Reason::Fork)
-        } else if listed > self.faults && in_time <= self.faults {
-            Fault { reason: Reason::Late, measured: i64::from(in_time), limit }
-        } else {
-            Fault { reason: nothing, measured: i64::from(in_time), limit }
-        }
+        Ok(in_force)
+    }
+
+    /// Time from a slot's start until the last proof of its challenge is due, ms: the latest deadline and the allowance for
+    /// gossip. `None` for a class without challenges.
+    #[must_use]
+    pub fn lag_ms(&self, gossip_allowance_ms: u64) -> Option<u64> {
+        let deadlines = self.rules.kinds().iter().filter_map(|kind| match kind.timing {
+            Timing::After(deadline) => Some(u64::from(deadline)),
+            _ => None,
+        });
+        deadlines.max().map(|latest| latest.saturating_add(gossip_allowance_ms))
     }
 }
 
-/// The class of a number.
-#[must_use]
-pub fn by_number(number: u8) -> Option<&'static dyn Class> {
-    ALL.iter().copied().find(|class| class.number() == number)
+impl fmt::Debug for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.class.name(), self.rules)
+    }
 }
 
-/// The longest time that any class waits for its proof, ms.
+impl PartialEq for InForce {
+    /// By what was read of the section: rules print all that they are.
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// A class by its number, to name things for people; `None` when this version does not know it.
 #[must_use]
-pub fn longest_lag_ms(policy: &Policy) -> u64 {
-    ALL.iter().map(|class| class.lag_ms(policy)).max().unwrap_or(0)
+pub fn known(number: u8) -> Option<&'static dyn Class> {
+    KNOWN.iter().find(|class| class.number() == number).copied()
 }

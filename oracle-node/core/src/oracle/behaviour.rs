@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::observation::{Bucket, LATENESS_MISSING, MARK_IN_TIME};
+use crate::observation::{BY_ALWAYS, Bucket, LATENESS_MISSING};
 
 /// How a node behaves. Always compiled in and [`Behaviour::Honest`] unless asked otherwise: a lie in an observation gains
 /// nothing (f members change no outcome), so the knob is no weapon.
@@ -42,7 +42,7 @@ pub(super) fn falsify(buckets: &mut BTreeMap<u64, Bucket>, lateness: &mut [u32])
             place.is_multiple_of(2)
         });
         for mark in &mut bucket.marks {
-            mark.mark = MARK_IN_TIME;
+            mark.by = BY_ALWAYS;
         }
     }
     for (place, late) in lateness.iter_mut().enumerate() {
@@ -53,20 +53,19 @@ pub(super) fn falsify(buckets: &mut BTreeMap<u64, Bucket>, lateness: &mut [u32])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{MARK_LATE, Mark};
+    use crate::observation::{BY_NEVER, Mark};
     use crate::wire::Hash;
 
     #[test]
     fn a_lie_differs_and_is_well_formed() {
-        let mark =
-            |slot| Mark { class: 4, slot, boot: 1, seq: slot, id: Hash::from([slot as u8; 32]), mark: MARK_LATE };
+        let mark = |slot| Mark { class: 4, slot, boot: 1, seq: slot, id: Hash::from([slot as u8; 32]), by: BY_NEVER };
         let bucket = Bucket { device: 1, held: vec![], marks: (0..5).map(mark).collect(), forks: vec![] };
         let mut buckets = BTreeMap::from([(1, bucket)]);
         let mut lateness = [10, 10, 10];
         falsify(&mut buckets, &mut lateness);
         assert_eq!(lateness, [LATENESS_MISSING, 0, LATENESS_MISSING]);
-        let marks: Vec<(u64, u8)> = buckets[&1].marks.iter().map(|m| (m.slot, m.mark)).collect();
-        assert_eq!(marks, [(1, MARK_IN_TIME), (3, MARK_IN_TIME)]);
+        let marks: Vec<(u64, u32)> = buckets[&1].marks.iter().map(|m| (m.slot, m.by)).collect();
+        assert_eq!(marks, [(1, BY_ALWAYS), (3, BY_ALWAYS)]);
     }
 
     #[test]

@@ -42,9 +42,10 @@ impl Round {
     pub(super) fn observed(&mut self, ctx: &Ctx<'_>) -> Option<Arc<Observed>> {
         let (snapshot, desk) = (ctx.snapshot?, ctx.desk);
         let observe = || {
-            let devices = collect::observed_devices(snapshot, &desk.term, desk.stream).into_keys().collect();
-            let budget = collect::author_bytes(snapshot, &desk.term, &desk.policy, desk.stream);
-            let slots = report::beacon_range(&desk.term, &desk.policy, self.epoch).count();
+            let devices =
+                collect::observed_devices(snapshot, &desk.term, &desk.book, desk.stream).into_keys().collect();
+            let budget = collect::author_bytes(snapshot, &desk.term, &desk.book, desk.stream);
+            let slots = report::beacon_range(&desk.term, &desk.book, self.epoch).count();
             Arc::new(Observed { devices, budget, slots })
         };
         Some(Arc::clone(self.observed.get_or_insert_with(observe)))

@@ -13,7 +13,7 @@ use crate::collect;
 use crate::effect::{Effect, Record};
 use crate::fault::FaultProof;
 use crate::keyring::Keyring;
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::qbft;
 use crate::registry::Snapshot;
 use crate::state::State;
@@ -28,7 +28,7 @@ pub(super) struct Desk {
     pub(super) addresses: Vec<Address>,
     pub(super) me: u32,
     pub(super) key: Arc<MemberKey>,
-    pub(super) policy: Policy,
+    pub(super) book: Book,
     /// The stream whose instances these are; of no meaning for what belongs to the term.
     pub(super) stream: u32,
     pub(super) behaviour: Behaviour,
@@ -71,7 +71,7 @@ impl Desk {
 
     /// When an epoch is observed, unix ms. Far future while there is no genesis.
     pub(super) fn opens_at(&self, epoch: u64) -> u64 {
-        collect::observation_time(&self.term, &self.policy, epoch).unwrap_or(u64::MAX)
+        collect::observation_time(&self.term, &self.book.conduct, epoch).unwrap_or(u64::MAX)
     }
 
     /// Members in the order in which they lead the views of an epoch: by SHA(seed ‖ epoch ‖ member).
@@ -96,7 +96,7 @@ impl Desk {
             instance,
             me: self.me,
             leaders,
-            base_timeout_ms: self.policy.view_timeout_ms,
+            base_timeout_ms: self.book.conduct.view_timeout_ms,
         }
     }
 

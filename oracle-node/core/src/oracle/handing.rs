@@ -211,7 +211,7 @@ impl Handing {
         let desk = ctx.desk;
         let start = desk.term.epoch_start(plan.from_epoch).unwrap_or(u64::MAX);
         // One lag before the start it would be final, had the chain taken it two lags before the start at the latest.
-        let missed = ctx.now.saturating_add(desk.policy.snapshot_lag_ms) >= start;
+        let missed = ctx.now.saturating_add(desk.book.conduct.snapshot_lag_ms) >= start;
         if !missed || self.attempt >= ATTEMPTS_MAX {
             return;
         }
@@ -226,8 +226,8 @@ impl Handing {
     fn propose(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
         let Some(key) = self.key.clone().filter(|_| self.qbft.wants_candidate()) else { return };
         let desk = ctx.desk;
-        let policy = &desk.policy;
-        let first = handover::first_epoch(&desk.term, policy.snapshot_lag_ms, policy.view_timeout_ms, ctx.now);
+        let conduct = &desk.book.conduct;
+        let first = handover::first_epoch(&desk.term, conduct.snapshot_lag_ms, conduct.view_timeout_ms, ctx.now);
         let Some(from_epoch) = first else { return };
         let plan = Plan { version: 2, from_epoch, bases: bases.latest.clone(), key };
         let value = desk.term.scope.digest(&plan.rotation(&desk.term.scope, &self.successor.scope));
@@ -237,8 +237,8 @@ impl Handing {
 
     /// Judges the plans whose bases are decided here, too.
     fn answer(&mut self, ctx: &mut Ctx<'_>, bases: &Bases) {
-        let policy = &ctx.desk.policy;
-        let (lag, timeout) = (policy.snapshot_lag_ms, policy.view_timeout_ms);
+        let conduct = &ctx.desk.book.conduct;
+        let (lag, timeout) = (conduct.snapshot_lag_ms, conduct.view_timeout_ms);
         let ready = |plan: &Plan| {
             bases.hold(plan) && handover::is_near_enough(&ctx.desk.term, lag, timeout, ctx.now, plan.from_epoch)
         };
@@ -258,7 +258,7 @@ impl Handing {
         };
         let desk = ctx.desk;
         let rotation = plan.rotation(&desk.term.scope, &self.successor.scope);
-        let turn = u64::from(desk.me).saturating_mul(desk.policy.transmit_stage_ms);
+        let turn = u64::from(desk.me).saturating_mul(desk.book.conduct.transmit_stage_ms);
         let what = Transmission::Rotate {
             rotation: Box::new(rotation),
             certificate: certificate.to_onchain().to_vec(),

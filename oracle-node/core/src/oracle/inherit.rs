@@ -139,7 +139,7 @@ impl Inherit {
 
     /// Asks again for what is missing; when the turn is over, gives the next author its own: whoever had the fewest.
     fn fetch(&mut self, desk: &Desk, now: u64, out: &mut Vec<Effect>) {
-        let pause = desk.policy.view_timeout_ms.max(1);
+        let pause = desk.book.conduct.view_timeout_ms.max(1);
         if self.turn.is_none() || now >= self.turn_until {
             let open = self.offers.iter_mut().filter(|(_, offer)| !offer.refused);
             let Some((author, offer)) = open.min_by_key(|(author, offer)| (offer.turns, **author)) else { return };
@@ -169,7 +169,7 @@ impl Inherit {
         let begun = desk.term.epoch_start(self.start.from_epoch).is_some_and(|start| now >= start);
         // Also beside offers: they may be a liar's, or of members that cannot be reached any more.
         if begun && now >= self.ask_at {
-            self.ask_at = now.saturating_add(desk.policy.view_timeout_ms.max(1));
+            self.ask_at = now.saturating_add(desk.book.conduct.view_timeout_ms.max(1));
             out.push(Effect::Broadcast(Message::Status(first(desk, &self.start)).encode()));
         }
     }

@@ -11,7 +11,7 @@ impl Stream {
     /// Drops what no later epoch needs, here and in the journal.
     pub(super) fn prune(&mut self, out: &mut Vec<Effect>) {
         let next = self.next_epoch();
-        let keep = self.desk.policy.late_epochs.min(6).saturating_add(2);
+        let keep = self.desk.book.conduct.late_epochs.min(6).saturating_add(2);
         let unsealed = self.rounds.range(next.saturating_sub(UNSEALED_MAX)..next);
         let unsealed = unsealed.filter(|(_, round)| round.seal.certified().is_none()).map(|(epoch, _)| *epoch).next();
         let oldest = next.saturating_sub(keep).min(unsealed.unwrap_or(u64::MAX));

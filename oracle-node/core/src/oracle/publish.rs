@@ -32,7 +32,7 @@ fn bundle(round: &Round, ctx: &Ctx<'_>, done: &Reckoned, certified: &Certified) 
     let beacons = done.set.beacon_map();
     let input = EpochInput {
         term: &ctx.desk.term,
-        policy: &ctx.desk.policy,
+        book: &ctx.desk.book,
         stream: ctx.desk.stream,
         epoch: round.epoch,
         state: ctx.state?,
@@ -53,7 +53,7 @@ fn transmit(round: &Round, ctx: &mut Ctx<'_>, done: &Reckoned, certified: &Certi
     let Ok(signature) = Signature::from_bytes(&certified.certificate) else { return };
     let leaders = ctx.state.map(|state| ctx.desk.leaders(state, round.epoch)).unwrap_or_default();
     let place = leaders.iter().position(|member| *member == ctx.desk.me).unwrap_or(leaders.len());
-    let turn = u64::try_from(place).unwrap_or(u64::MAX).saturating_mul(ctx.desk.policy.transmit_stage_ms);
+    let turn = u64::try_from(place).unwrap_or(u64::MAX).saturating_mul(ctx.desk.book.conduct.transmit_stage_ms);
     ctx.out.push(Effect::Transmit {
         not_before: ctx.now.saturating_add(turn),
         what: Transmission::Report {

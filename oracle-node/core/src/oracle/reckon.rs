@@ -82,11 +82,11 @@ impl Round {
             self.draft_at = Some(ctx.now.saturating_add(patience(ctx)));
             return;
         }
-        let (term, policy) = (&ctx.desk.term, &ctx.desk.policy);
+        let (term, book) = (&ctx.desk.term, &ctx.desk.book);
         let known = |slot| Some((slot, ctx.beacon.certificate(slot)?));
         let certificates: BTreeMap<u64, [u8; 48]> =
-            report::beacon_range(term, policy, self.epoch).filter_map(known).collect();
-        match EpochSet::assemble(term, policy, self.epoch, chosen, &self.bodies, &certificates) {
+            report::beacon_range(term, book, self.epoch).filter_map(known).collect();
+        match EpochSet::assemble(term, book, self.epoch, chosen, &self.bodies, &certificates) {
             Ok(set) => self.finish_draft(ctx, Task { set, waiting: BTreeSet::new(), since: ctx.now }),
             // Not void for the others, but unknown here: peers answer repeated partials, or another member leads.
             Err(_lacking) => self.draft_at = Some(ctx.now.saturating_add(patience(ctx))),
@@ -250,7 +250,7 @@ impl Round {
         self.verified.extend(known.map(|(slot, beacon)| beacon_fact(*slot, beacon)));
         let input = EpochInput {
             term: &ctx.desk.term,
-            policy: &ctx.desk.policy,
+            book: &ctx.desk.book,
             stream: ctx.desk.stream,
             epoch: self.epoch,
             state,
@@ -347,5 +347,5 @@ fn send_fetch(ctx: &mut Ctx<'_>, ids: &BTreeSet<[u8; 32]>, holders: &[u32]) {
 
 /// How long content is waited for before something else is tried, ms.
 fn patience(ctx: &Ctx<'_>) -> u64 {
-    (ctx.desk.policy.view_timeout_ms / 4).max(PATIENCE_MIN_MS)
+    (ctx.desk.book.conduct.view_timeout_ms / 4).max(PATIENCE_MIN_MS)
 }

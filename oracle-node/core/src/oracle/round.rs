@@ -15,10 +15,10 @@ use super::pull::Pulls;
 use super::reckon::{Reckoned, Task};
 use super::seal::Seal;
 use crate::collect;
-use crate::effect::{Blobs, Bodies, Content, Effect, Journal};
+use crate::effect::{Blobs, Bodies, Content, Effect, Journal, Seen};
 use crate::fault::FaultProof;
 use crate::limits;
-use crate::observation::{Body, Bucket, blob_hash};
+use crate::observation::{Body, blob_hash};
 use crate::qbft::{Action, Qbft};
 use crate::report::{self, statement_fact};
 use crate::typed::Phase;
@@ -147,14 +147,14 @@ impl Round {
     }
 
     /// The store's answer to [`Effect::Observe`]: signed once, durable before audible.
-    pub(super) fn on_observed(&mut self, ctx: &mut Ctx<'_>, buckets: BTreeMap<u64, Bucket>, receipts_root: [u8; 32]) {
+    pub(super) fn on_observed(&mut self, ctx: &mut Ctx<'_>, seen: Seen) {
         if self.own.is_some() || ctx.now < self.opens_at || !ctx.desk.may_speak(self.epoch) {
             return;
         }
         let desk = ctx.desk;
-        let slots = report::beacon_range(&desk.term, &desk.policy, self.epoch);
+        let slots = report::beacon_range(&desk.term, &desk.book, self.epoch);
         let (first_slot, mut lateness) = (slots.start, ctx.beacon.lateness(slots));
-        let mut buckets = buckets;
+        let Seen { mut buckets, receipts_root, measurements } = seen;
         let held = buckets.values();
         let marked = held.clone().flat_map(|b| b.marks.iter().map(|mark| *mark.id));
         let forked = held.clone().flat_map(|b| b.forks.iter().flat_map(|fork| [*fork.first.1, *fork.second.1]));
@@ -164,8 +164,8 @@ impl Round {
         }
         let contents: Vec<Content> = buckets.values().map(|bucket| blob(wire::encode(bucket))).collect();
         let listed = buckets.keys().zip(&contents).map(|(device, content)| (*device, Hash::from(content.id))).collect();
-        let body =
-            Body { epoch: self.epoch, buckets: listed, first_slot, lateness, receipts_root: receipts_root.into() };
+        let (epoch, receipts_root) = (self.epoch, receipts_root.into());
+        let body = Body { epoch, buckets: listed, first_slot, lateness, receipts_root, measurements };
         let bytes = wire::encode(&body);
         let (scope, instance, value) = (&desk.term.scope, self.instance, B256::from(blob_hash(&bytes)));
         let statement = Statement::sign(scope, &desk.key, desk.me, instance, Phase::Observation, 0, value);
@@ -184,7 +184,7 @@ impl Round {
         if let Some(own) = &self.own {
             let message = Message::Observation(own.statement.clone(), own.body.clone());
             ctx.out.push(Effect::Broadcast(message.encode()));
-            self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms.max(1));
+            self.resend_at = ctx.now.saturating_add(ctx.desk.book.conduct.view_timeout_ms.max(1));
         }
     }
 
@@ -282,8 +282,8 @@ impl Round {
         let due = self.decided.is_none() && !self.asked && ctx.now >= self.observe_at;
         if let Some(snapshot) = ctx.snapshot.filter(|_| due) {
             self.asked = true;
-            let devices = collect::observed_devices(snapshot, &ctx.desk.term, ctx.desk.stream);
-            let budget = collect::author_bytes(snapshot, &ctx.desk.term, &ctx.desk.policy, ctx.desk.stream);
+            let devices = collect::observed_devices(snapshot, &ctx.desk.term, &ctx.desk.book, ctx.desk.stream);
+            let budget = collect::author_bytes(snapshot, &ctx.desk.term, &ctx.desk.book, ctx.desk.stream);
             ctx.out.push(Effect::Observe { stream: ctx.desk.stream, epoch: self.epoch, devices, budget });
         }
     }

@@ -211,7 +211,7 @@ impl Running {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<u64> {
-        let (lag_ms, term) = (self.desk.policy.snapshot_lag_ms, &self.desk.term);
+        let (lag_ms, term) = (self.desk.book.conduct.snapshot_lag_ms, &self.desk.term);
         // A rotation waits while Σ of a stream does.
         let handing = self.handing.as_ref().filter(|_| !self.streams.values().any(Stream::is_lost));
         let handing = handing.and_then(|handing| handing.next_wakeup(lag_ms, term));

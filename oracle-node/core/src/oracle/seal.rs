@@ -88,7 +88,7 @@ impl Seal {
             None if !ctx.desk.may_speak(self.instance.epoch) => {}
             _ => self.sign_own(ctx, digest),
         }
-        self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms);
+        self.resend_at = ctx.now.saturating_add(ctx.desk.book.conduct.view_timeout_ms);
         for early in self.said.clone().into_values() {
             self.take(ctx, &early);
         }
@@ -215,7 +215,7 @@ impl Seal {
             self.early.insert(from, certified.clone());
             let rested = ctx.now >= self.ask_at;
             self.ask_at =
-                if rested { ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms / 2) } else { self.ask_at };
+                if rested { ctx.now.saturating_add(ctx.desk.book.conduct.view_timeout_ms / 2) } else { self.ask_at };
             return rested;
         };
         if digest.0 != *certified.digest || self.liars.contains(&from) {
@@ -233,7 +233,7 @@ impl Seal {
 
     /// Sends the certificate to whoever still lacks it, at most every half view timeout.
     pub(super) fn help(&mut self, ctx: &mut Ctx<'_>) {
-        let pause = ctx.desk.policy.view_timeout_ms / 2;
+        let pause = ctx.desk.book.conduct.view_timeout_ms / 2;
         let rested = self.helped_at.is_none_or(|at| ctx.now >= at.saturating_add(pause));
         if let Some(certified) = self.certified.as_ref().filter(|_| rested) {
             ctx.out.push(Effect::Broadcast(Message::Certified(certified.clone()).encode()));
@@ -246,7 +246,7 @@ impl Seal {
         if ctx.now < self.resend_at || self.certified.is_some() {
             return;
         }
-        self.resend_at = ctx.now.saturating_add(ctx.desk.policy.view_timeout_ms.max(1));
+        self.resend_at = ctx.now.saturating_add(ctx.desk.book.conduct.view_timeout_ms.max(1));
         self.follow_keys(ctx);
         let own = self.own.as_ref().filter(|own| Some(own.statement.value()) == self.digest);
         if let Some(own) = own {

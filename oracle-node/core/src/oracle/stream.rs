@@ -63,7 +63,7 @@ impl Stream {
             // Σ before epoch 0 is the empty one, and is never written.
             states.entry(0).or_default();
         }
-        let ask_pause = desk.policy.view_timeout_ms;
+        let ask_pause = desk.book.conduct.view_timeout_ms;
         let mut stream = Self {
             desk,
             states,
@@ -274,7 +274,7 @@ impl Stream {
             Message::Partial(_) => forgotten,
             _ => false,
         };
-        let pause = self.desk.policy.view_timeout_ms / 2;
+        let pause = self.desk.book.conduct.view_timeout_ms / 2;
         let Some(past) = self.past.get_mut(&epoch).filter(|_| asks) else { return };
         if past.is_rested(step.now, pause) && step.answers.may_answer(step.now, from) {
             past.answer(step.now, step.out);
@@ -323,13 +323,13 @@ impl Stream {
         self.past.insert(epoch, Past::new(decided, round.seal.certified().cloned()));
         self.succession.decided.insert(epoch, state.previous_header);
         self.states.insert(next, state);
-        self.ask_pause = self.desk.policy.view_timeout_ms;
+        self.ask_pause = self.desk.book.conduct.view_timeout_ms;
         self.ask_at = step.now;
         self.prune(step.out);
         let early = self.ahead.take(next);
         self.open_rounds(next, step);
         if self.behind() {
-            let wait = self.desk.policy.view_timeout_ms.saturating_mul(2);
+            let wait = self.desk.book.conduct.view_timeout_ms.saturating_mul(2);
             let later = step.now.saturating_add(wait);
             self.with(next, step, |round, _| round.observe_at = round.opens_at.max(later));
         }

@@ -110,7 +110,7 @@ impl Stream {
         if step.now < self.succession.repeat_at || self.succeeded() != Some(false) {
             return;
         }
-        let pause = self.desk.policy.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
+        let pause = self.desk.book.conduct.view_timeout_ms.saturating_mul(REPEAT_TIMEOUTS).max(1);
         if self.next_epoch() >= self.succession.until() {
             // Nothing more will be certified: what is not there by now need not be looked for at every step.
             self.succession.repeat_at = step.now.saturating_add(pause);
@@ -158,7 +158,7 @@ impl Stream {
     /// Tells a member that asks for the first epoch what it begins from.
     pub(super) fn answer_origin(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        let pause = self.desk.policy.view_timeout_ms / 2;
+        let pause = self.desk.book.conduct.view_timeout_ms / 2;
         let rested = now >= self.succession.answered_at;
         if let Some(origin) = self.succession.origin.clone().filter(|_| rested) {
             self.succession.answered_at = now.saturating_add(pause);

@@ -9,7 +9,7 @@ use alloy_sol_types::SolEvent;
 
 use super::events::{
     Contracts, DeviceKeyActivated, DeviceKeyRevoked, DeviceKeyRotated, DeviceRegistered, LeaseCancelled, LeaseClosed,
-    LeaseOpened, MemberRegistered, RawLog, ReportPosted, Transfer,
+    LeaseEndSet, LeaseOpened, MemberRegistered, MeterKeySet, RawLog, ReportPosted, Transfer,
 };
 use super::keys::{Holders, Kids, claim_holds, proven_on_chain};
 use super::terms::Terms;
@@ -51,13 +51,13 @@ pub struct Registry {
     devices: BTreeMap<u64, DeviceRecord>,
     /// Owner at registration, whom the key's claim names.
     claimed_by: BTreeMap<u64, Address>,
-    /// Devices whose key was revoked: it never counts again.
-    revoked: BTreeSet<u64>,
     kids: Kids,
     holders: Holders,
     leases: BTreeMap<u64, LeaseRecord>,
     posted: BTreeMap<(u64, u32, u64), Posted>,
     malformed: u64,
+    /// Topic of `LeaseOpened`, computed once.
+    lease_opened: B256,
 }
 
 /// A log that is no event of ours, or one with impossible contents.
@@ -88,12 +88,12 @@ impl Registry {
             terms: Terms::default(),
             devices: BTreeMap::new(),
             claimed_by: BTreeMap::new(),
-            revoked: BTreeSet::new(),
             kids: Kids::default(),
             holders: Holders::default(),
             leases: BTreeMap::new(),
             posted: BTreeMap::new(),
             malformed: 0,
+            lease_opened: LeaseOpened::signature_hash(),
         }
     }
 
@@ -158,15 +158,19 @@ impl Registry {
                 let first = self.kids.take(id, new.kid(), new.thumbprint());
                 self.holders.left(id, &device.key.thumbprint());
                 (device.key, device.proof, device.active) = (new, proof, first && proven_on_chain(&new));
+                device.revoked = false;
                 self.claimed_by.insert(id, event.owner);
-                self.revoked.remove(&id);
+            }
+            Some(&MeterKeySet::SIGNATURE_HASH) => {
+                let event: MeterKeySet = read(log)?;
+                self.devices.get_mut(&token(event.tokenId)?).ok_or(Odd)?.meter_key = event.thumbprint.0;
             }
             Some(&DeviceKeyRevoked::SIGNATURE_HASH) => {
                 let event: DeviceKeyRevoked = read(log)?;
                 let id = token(event.tokenId)?;
-                self.devices.get_mut(&id).ok_or(Odd)?.active = false;
+                let device = self.devices.get_mut(&id).ok_or(Odd)?;
+                (device.active, device.revoked) = (false, true);
                 self.holders.revoked(id, event.thumbprint.0);
-                self.revoked.insert(id);
             }
             Some(&Transfer::SIGNATURE_HASH) => {
                 let event: Transfer = read(log)?;
@@ -182,20 +186,26 @@ impl Registry {
 
     fn apply_lease(&mut self, log: &RawLog) -> Result<(), Odd> {
         match log.topics.first() {
-            Some(&LeaseOpened::SIGNATURE_HASH) => {
-                let event: LeaseOpened = read(log)?;
+            Some(topic) if *topic == self.lease_opened => {
+                let event = LeaseOpened::read(log).ok_or(Odd)?;
+                let offer = &event.data.terms;
                 let record = LeaseRecord {
-                    device: token(event.tokenId)?,
+                    escrow: log.address,
+                    device: token(event.token_id)?,
                     lessee: event.lessee,
-                    lessor: event.lessor,
-                    class: event.class,
-                    committee: event.committee,
-                    stream: event.stream,
-                    policy_hash: event.policyHash,
-                    start: event.start,
-                    end: event.end,
+                    lessor: offer.lessor,
+                    class: offer.class,
+                    committee: offer.committee,
+                    stream: offer.stream,
+                    policy_hash: offer.policyHash,
+                    start: event.data.start,
+                    end: event.data.end,
                 };
                 self.leases.insert(event.lease, record);
+            }
+            Some(&LeaseEndSet::SIGNATURE_HASH) => {
+                let event: LeaseEndSet = read(log)?;
+                self.leases.get_mut(&event.lease).ok_or(Odd)?.end = event.end;
             }
             Some(&LeaseClosed::SIGNATURE_HASH) => {
                 let event: LeaseClosed = read(log)?;
@@ -281,11 +291,9 @@ impl Registry {
     /// (token, thumbprint), ascending. Of several that wait with one key only the first can get it, and is listed.
     #[must_use]
     pub fn pending_keys(&self, chain_id: u64) -> Vec<(u64, [u8; 32])> {
-        let free = |device: &DeviceRecord| !device.active && self.holders.is_free(&device.key.thumbprint());
-        let waiting = self
-            .devices
-            .iter()
-            .filter(|(id, device)| free(device) && !self.revoked.contains(id) && self.kids.may_count(**id));
+        let free =
+            |device: &DeviceRecord| !device.active && !device.revoked && self.holders.is_free(&device.key.thumbprint());
+        let waiting = self.devices.iter().filter(|(id, device)| free(device) && self.kids.may_count(**id));
         let proven = waiting.filter(|(token, device)| {
             let owner = self.claimed_by.get(token).copied().unwrap_or(device.owner);
             claim_holds(chain_id, &self.contracts.devices, &owner, device)
@@ -309,6 +317,8 @@ fn device(event: &DeviceRegistered) -> Result<(u64, DeviceRecord), Odd> {
         proof: event.proof.as_ref().try_into().map_err(|_| Odd)?,
         location: event.locationCommitment.0,
         class: event.class,
+        revoked: false,
+        meter_key: [0; 32],
     };
     Ok((token(event.tokenId)?, record))
 }

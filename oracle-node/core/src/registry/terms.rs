@@ -44,7 +44,7 @@ pub struct Rotated {
 struct Configured {
     config_digest: B256,
     members: Vec<Member>,
-    policy_hash: B256,
+    book_root: B256,
     epoch_ms: u64,
     slot_ms: u64,
     activated: Option<Activated>,
@@ -126,7 +126,7 @@ impl Registry {
                 config_digest: configured.config_digest,
             },
             members: configured.members.clone(),
-            policy_hash: configured.policy_hash,
+            book_root: configured.book_root,
             epoch_ms: configured.epoch_ms,
             slot_ms: configured.slot_ms,
             genesis_ms: genesis.and_then(|seconds| seconds.checked_mul(1_000)),
@@ -238,7 +238,7 @@ fn configured(event: &TermConfigured) -> Result<Configured, Odd> {
     Ok(Configured {
         config_digest: event.configDigest,
         members: members.collect(),
-        policy_hash: event.policyHash,
+        book_root: event.policyHash,
         epoch_ms: event.epochSeconds.checked_mul(1_000).ok_or(Odd)?,
         slot_ms: event.slotMs,
         activated: None,

@@ -125,19 +125,18 @@ fn leases_come_and_go_and_posts_are_kept() {
     let mut fold = Registry::new(contracts());
     let open = |lease| LeaseOpened {
         lease,
-        tokenId: U256::from(1),
+        token_id: U256::from(1),
         lessee: Address::repeat_byte(1),
-        lessor: Address::repeat_byte(2),
-        class: 1,
-        committee: 1,
-        stream: 0,
-        policyHash: B256::ZERO,
-        start: 5,
-        end: 6,
-        pricePerUnit: Default::default(),
+        data: LeaseOpenedData {
+            start: 5,
+            end: 6,
+            deposit: Default::default(),
+            terms: OfferTerms { lessor: Address::repeat_byte(2), class: 1, committee: 1, ..Default::default() },
+            bounds: Default::default(),
+        },
     };
     let escrow = contracts().escrow;
-    fold.apply(block(1, 1), &[1, 2, 3].map(|lease| log(escrow, &open(lease))));
+    fold.apply(block(1, 1), &[1, 2, 3].map(|lease| open(lease).log(escrow)));
     let closed = LeaseClosed { lease: 1, refunded: U256::ZERO, bondReturned: U256::ZERO };
     let cancelled = LeaseCancelled { lease: 3, by: Address::ZERO };
     let posted = ReportPosted {

@@ -8,15 +8,18 @@ use minicbor::{Decode, Encode};
 use super::slots;
 use crate::effect::Bodies;
 use crate::limits;
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::term::Term;
 use crate::wire::{self, Bytes, Statement, WireError};
+
+/// The format that this version reads and writes.
+const EPOCH_SET_VERSION: u32 = 2;
 
 /// What a leader of a report instance proposes; the proposed *value* is the digest of the header that F makes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct EpochSet {
-    /// Format, 1.
+    /// Format, 2.
     #[n(0)]
     pub version: u32,
     /// S: observation statements, ascending by member.
@@ -35,7 +38,7 @@ impl EpochSet {
     /// The slots that are not void and whose certificate is not at hand: fetch them, or propose another S.
     pub fn assemble(
         term: &Term,
-        policy: &Policy,
+        book: &Book,
         epoch: u64,
         mut observations: Vec<Statement>,
         bodies: &Bodies,
@@ -43,8 +46,8 @@ impl EpochSet {
     ) -> Result<Self, Vec<u64>> {
         observations.sort_unstable_by_key(|statement| statement.member);
         let seen = observations.iter().filter_map(|statement| bodies.get(&statement.member));
-        let void = slots::void_slots(term, policy, epoch, seen);
-        let wanted = slots::beacon_range(term, policy, epoch).filter(|slot| !void.contains_key(slot));
+        let void = slots::void_slots(term, book, epoch, seen);
+        let wanted = slots::beacon_range(term, book, epoch).filter(|slot| !void.contains_key(slot));
         let (mut beacons, mut lacking) = (Vec::new(), Vec::new());
         for slot in wanted {
             match certificates.get(&slot) {
@@ -52,7 +55,7 @@ impl EpochSet {
                 None => lacking.push(slot),
             }
         }
-        if lacking.is_empty() { Ok(Self { version: 1, observations, beacons }) } else { Err(lacking) }
+        if lacking.is_empty() { Ok(Self { version: EPOCH_SET_VERSION, observations, beacons }) } else { Err(lacking) }
     }
 
     /// Deterministic bytes.
@@ -64,10 +67,10 @@ impl EpochSet {
     /// Strict decoding. What F needs beyond the form, F checks.
     ///
     /// # Errors
-    /// Bytes that are not the canonical encoding of version 1, or with beacons out of order.
+    /// Bytes that are not the canonical encoding of this version, or with beacons out of order.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let set: Self = wire::decode(bytes, limits::MESSAGE_BYTES_MAX)?;
-        if set.version != 1 {
+        if set.version != EPOCH_SET_VERSION {
             return Err(WireError::Malformed(format!("version {} is not known here", set.version)));
         }
         let slots = set.beacons.iter().zip(set.beacons.iter().skip(1));

@@ -6,18 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attest::{Body, Class, PublicKey, VerifyError};
+use attest::{Class as Message, PublicKey, VerifyError};
 
-use super::tally::{Count, Listing, Tally};
+use super::ledger::Ledger;
+use super::tally::{Listing, Tally};
 use super::{EpochInput, ReportError};
-use crate::class::{self, Challenge, Item, Items, Reveal, Said};
+use crate::class::{Challenge, Count, InForce, Item, Items, Kind, Need};
 use crate::effect::Content;
-use crate::state::{Chain, DeviceState};
-use crate::{endorse, ingest, limits, verify};
+use crate::observation::BY_ALWAYS;
+use crate::{ingest, verify};
 
 /// Verified items, and the ids that were read for them.
-pub(super) struct Evidence {
-    pub(super) items: Items,
+pub(super) struct Evidence<'a> {
+    pub(super) items: Items<'a>,
     pub(super) used: BTreeSet<[u8; 32]>,
 }
 
@@ -31,14 +32,17 @@ struct Want {
     seq: u64,
 }
 
+/// A message's class and payload.
+type Said<'a> = (Message, &'a [u8]);
+
 /// Reads and verifies everything that bears on a verdict.
-pub(super) fn resolve(
-    input: &EpochInput<'_>,
+pub(super) fn resolve<'a>(
+    input: &EpochInput<'a>,
     verified: &BTreeSet<[u8; 32]>,
     tally: &Tally,
-    challenges: &BTreeMap<u8, Vec<Challenge>>,
-) -> Result<Evidence, ReportError> {
-    let bearing = bearing(input, tally, challenges);
+    ledger: &Ledger<'_>,
+) -> Result<Evidence<'a>, ReportError> {
+    let bearing = bearing(input, tally, ledger);
     let mut wants: BTreeSet<Want> = BTreeSet::new();
     for (device, listings) in &bearing {
         wants.extend(listings.iter().map(|listing| want(*device, listing)));
@@ -56,7 +60,7 @@ pub(super) fn resolve(
         let all = tally.devices.get(device).map(|listed| &listed.items).into_iter().flatten();
         for (listing, count) in all {
             let said = listings.contains(listing).then(|| said.get(&want(*device, listing))).flatten();
-            let said = said.filter(|(slot, _)| *slot == listing.1).map(|(_, said)| said.clone());
+            let said = said.filter(|(slot, _)| *slot == listing.1).map(|(_, said)| *said);
             items.push(*device, listing.0, listing.1, item(listing, count, forked.contains(&listing.4), said));
         }
     }
@@ -68,37 +72,60 @@ fn want(device: u64, listing: &Listing) -> Want {
     Want { device, id, kind, boot, seq }
 }
 
-fn item(listing: &Listing, count: &Count, forked: bool, said: Option<Said>) -> Item {
+fn item<'a>(listing: &Listing, count: &Count, forked: bool, said: Option<Said<'a>>) -> Item<'a> {
     let (_, _, boot, seq, id) = *listing;
-    Item { boot, seq, id, in_time: count.in_time, listed: count.listed, forked, said }
+    Item { boot, seq, id, held: count.clone(), forked, said }
+}
+
+/// What a class asks of its devices in this epoch.
+struct Asked<'a> {
+    kinds: Vec<&'a Kind>,
+    /// Whether some policy asks for endorsements.
+    endorsed: bool,
+    /// Slots in which a device is challenged, and those in which any is.
+    here: BTreeSet<(u64, u64)>,
+    anywhere: BTreeSet<u64>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(input: &EpochInput<'a>, ledger: &Ledger<'_>, class: u8) -> Self {
+        let drawn = || ledger.challenges(class);
+        Self {
+            kinds: input.book.of_class(class).flat_map(|one: &InForce| one.rules.kinds()).collect(),
+            endorsed: input.book.policies().any(|(_, policy)| policy.endorsements.asks(class)),
+            here: drawn().map(|one: &Challenge| (one.device, one.slot)).collect(),
+            anywhere: drawn().map(|one| one.slot).collect(),
+        }
+    }
+
+    /// Whether an item counts by some deadline, and bears on a verdict.
+    fn bears(&self, device: u64, listing: &Listing, count: &Count, faults: u32) -> bool {
+        let (message, slot, ..) = *listing;
+        let counts = |deadline: u32| count.until(deadline) > faults;
+        if message == Message::Endorsement as u8 {
+            return self.endorsed && counts(BY_ALWAYS);
+        }
+        self.kinds.iter().filter(|kind| kind.message as u8 == message).any(|kind| {
+            let needed = match kind.need {
+                Need::Challenged => self.here.contains(&(device, slot)),
+                Need::AnyChallenged => self.anywhere.contains(&slot),
+                Need::Always => true,
+            };
+            needed && counts(kind.last_deadline())
+        })
+    }
 }
 
 /// Listings, by device, that count and bear on a verdict. Devices nothing is asked of are there with none.
-fn bearing(
-    input: &EpochInput<'_>,
-    tally: &Tally,
-    challenges: &BTreeMap<u8, Vec<Challenge>>,
-) -> BTreeMap<u64, BTreeSet<Listing>> {
-    let faults = input.term.f();
+fn bearing(input: &EpochInput<'_>, tally: &Tally, ledger: &Ledger<'_>) -> BTreeMap<u64, BTreeSet<Listing>> {
+    let mut asked: BTreeMap<u8, Asked<'_>> = BTreeMap::new();
     let mut bearing = BTreeMap::new();
-    for class in class::ALL {
-        let drawn = challenges.get(&class.number()).map_or(&[][..], Vec::as_slice);
-        let here: BTreeSet<(u64, u64)> = drawn.iter().map(|one| (one.device, one.slot)).collect();
-        let anywhere: BTreeSet<u64> = drawn.iter().map(|one| one.slot).collect();
-        for (device, listed) in &tally.devices {
-            let record = input.snapshot.devices.get(device);
-            if !record.is_some_and(|record| record.active && record.class == class.number()) {
-                continue;
-            }
-            let bears = |(kind, slot, ..): &Listing| {
-                Class::from_u8(*kind).is_some_and(|kind| {
-                    let asked = kind == Class::Endorsement && input.policy.endorsements.asks(class.number());
-                    asked || class.wants(kind, here.contains(&(*device, *slot)), anywhere.contains(slot))
-                })
-            };
-            let counting = listed.items.iter().filter(|(listing, count)| count.in_time > faults && bears(listing));
-            bearing.insert(*device, counting.map(|(listing, _)| *listing).collect());
-        }
+    for (device, listed) in &tally.devices {
+        let Some(record) = input.snapshot.devices.get(device).filter(|record| record.active) else { continue };
+        let asked = asked.entry(record.class).or_insert_with(|| Asked::of(input, ledger, record.class));
+        let counting =
+            listed.items.iter().filter(|(listing, count)| asked.bears(*device, listing, count, input.term.f()));
+        bearing.insert(*device, counting.map(|(listing, _)| *listing).collect());
     }
     bearing
 }
@@ -123,11 +150,11 @@ fn forks_among<'a>(
 }
 
 /// What every wanted piece says, with its slot; those that cannot be what they are listed as are left out.
-fn read(
-    input: &EpochInput<'_>,
+fn read<'a>(
+    input: &EpochInput<'a>,
     verified: &BTreeSet<[u8; 32]>,
     wants: &BTreeSet<Want>,
-) -> Result<BTreeMap<Want, (u64, Said)>, ReportError> {
+) -> Result<BTreeMap<Want, (u64, Said<'a>)>, ReportError> {
     let network = input.term.scope.network();
     let (mut said, mut missing, mut checks) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
     for want in wants {
@@ -135,11 +162,11 @@ fn read(
         match parse(input.blobs.get(&want.id), want, key, &network) {
             Err(Unusable::Missing) => drop(missing.insert(want.id)),
             Err(Unusable::Other) => {}
-            Ok((class, envelope, slot, what)) => {
+            Ok((class, envelope, slot)) => {
                 if !verified.contains(&want.id) {
                     checks.push((*want, (class, envelope, key)));
                 }
-                said.insert(*want, (slot, what));
+                said.insert(*want, (slot, (class, envelope.payload)));
             }
         }
     }
@@ -162,17 +189,15 @@ enum Unusable {
     Other,
 }
 
-type Parsed<'a> = (Class, attest::Envelope<'a>, u64, Said);
-
-/// Form, id, key id and numbers; everything but the signature.
+/// Form, id, key id and numbers; everything but the signature. The envelope, and the slot that it is about.
 fn parse<'a>(
     content: Option<&'a Content>,
     want: &Want,
     key: &PublicKey,
     network: &attest::Network,
-) -> Result<Parsed<'a>, Unusable> {
+) -> Result<(Message, attest::Envelope<'a>, u64), Unusable> {
     let content = content.ok_or(Unusable::Missing)?;
-    let class = Class::from_u8(content.class).ok_or(Unusable::Missing)?;
+    let class = Message::from_u8(content.class).ok_or(Unusable::Missing)?;
     let envelope = attest::decode(&content.bytes).map_err(|_| Unusable::Missing)?;
     if attest::evidence_id(class, network, &envelope) != want.id {
         return Err(Unusable::Missing);
@@ -184,90 +209,5 @@ fn parse<'a>(
     if claims.boot != want.boot || claims.seq != want.seq {
         return Err(Unusable::Other);
     }
-    let said = match &claims.body {
-        Body::Boot(boot) => Said::Boot(boot.location),
-        Body::Commitment(made) => Said::Commitment(made.first_slot, made.length, made.anchor),
-        Body::Answer(answer) => Said::Answer(answer.lease, claims.nonce.unwrap_or_default()),
-        Body::Witness(witness) => Said::Witness(witness.commitment),
-        Body::Reveal(reveal) => Said::Reveal(Reveal {
-            secret: reveal.secret,
-            salt: reveal.salt,
-            receptions: reveal.receptions.iter().collect(),
-        }),
-        Body::Endorsement(body) => Said::Endorsement(body.certificate().to_vec()),
-        _ => Said::Other,
-    };
-    Ok((class, envelope, ingest::slot_of(&claims.body), said))
-}
-
-/// Device states with this epoch's boots and commitments, and the devices whose boot named a wrong place.
-pub(super) struct Places {
-    pub(super) devices: BTreeMap<u64, DeviceState>,
-    pub(super) misplaced: BTreeSet<u64>,
-}
-
-/// Carries the device states forward: messages, places, chains. Devices gone from the chain are dropped.
-pub(super) fn places(input: &EpochInput<'_>, tally: &Tally, items: &Items) -> Places {
-    let still = |state: &&DeviceState| input.snapshot.devices.contains_key(&state.device);
-    let carried = input.state.devices.iter().filter(still).map(|state| (state.device, state.clone()));
-    let mut devices: BTreeMap<u64, DeviceState> = carried.collect();
-    let faults = input.term.f();
-    for (device, listed) in tally.devices.iter().filter(|(_, listed)| listed.messages > 0) {
-        let state = of(&mut devices, *device);
-        state.messages = state.messages.saturating_add(listed.messages);
-    }
-    let mut misplaced = BTreeSet::new();
-    for (device, _, boots) in items.all(Class::Boot) {
-        let registered = input.snapshot.devices.get(&device).map_or([0; 32], |record| record.location);
-        for item in boots {
-            let Some(Said::Boot(Some(place))) = item.counts(faults) else { continue };
-            if place.is_on_earth() && attest::location_commitment(place) == registered {
-                of(&mut devices, device).location = Some((place.lat, place.lon));
-            } else {
-                misplaced.insert(device);
-            }
-        }
-    }
-    for (device, _, commitments) in items.all(Class::Commitment) {
-        for item in commitments {
-            let Some(Said::Commitment(first_slot, length, anchor)) = item.counts(faults) else { continue };
-            let chain = Chain { first_slot: *first_slot, length: *length, anchor: (*anchor).into() };
-            add_chain(&mut of(&mut devices, device).chains, chain);
-        }
-    }
-    for (device, _, endorsements) in items.all(Class::Endorsement) {
-        let Some(record) = input.snapshot.devices.get(&device) else { continue };
-        for item in endorsements {
-            let Some(Said::Endorsement(certificate)) = item.counts(faults) else { continue };
-            let state = of(&mut devices, device);
-            state.endorsed = endorse::learn(input.policy, &record.key, state.endorsed, certificate);
-        }
-    }
-    retire_chains(input, &mut devices);
-    Places { devices, misplaced }
-}
-
-fn of(devices: &mut BTreeMap<u64, DeviceState>, device: u64) -> &mut DeviceState {
-    devices.entry(device).or_insert_with(|| DeviceState { device, ..DeviceState::default() })
-}
-
-/// Keeps chains ascending by (first slot, length, anchor), each once, the newest few.
-fn add_chain(chains: &mut Vec<Chain>, chain: Chain) {
-    let key = |chain: &Chain| (chain.first_slot, chain.length, chain.anchor);
-    if let Err(place) = chains.binary_search_by_key(&key(&chain), key) {
-        chains.insert(place, chain);
-    }
-    let surplus = chains.len().saturating_sub(limits::COMMITMENTS_PER_DEVICE_MAX);
-    chains.drain(..surplus);
-}
-
-/// Drops chains whose last slot was due before this epoch, and states that say nothing.
-fn retire_chains(input: &EpochInput<'_>, devices: &mut BTreeMap<u64, DeviceState>) {
-    let first = super::beacon_range(input.term, input.policy, input.epoch).start;
-    for state in devices.values_mut() {
-        state.chains.retain(|chain| chain.first_slot.saturating_add(u64::from(chain.length)) > first);
-    }
-    devices.retain(|_, state| {
-        state.messages > 0 || state.location.is_some() || !state.chains.is_empty() || state.endorsed.is_some()
-    });
+    Ok((class, envelope, ingest::slot_of(&claims)))
 }

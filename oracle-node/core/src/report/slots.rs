@@ -7,34 +7,35 @@ use aggregator::Signature;
 use sha2::{Digest, Sha256};
 
 use super::{EpochInput, ReportError, beacon_fact, invalid};
-use crate::class;
 use crate::observation::{Body, LATENESS_MISSING};
-use crate::policy::Policy;
+use crate::policy::Book;
 use crate::term::Term;
 use crate::typed::Scope;
 
-/// The slots in which a challenge of any class is due in this epoch; observations give a lateness for each of them.
+/// The slots in which a challenge of any class in the book is due in this epoch; observations give a lateness for each of
+/// them. Where nothing is challenged, those whose beacon may be late by the allowance for gossip: they still seed the order
+/// of leaders.
 #[must_use]
-pub fn beacon_range(term: &Term, policy: &Policy, epoch: u64) -> core::ops::Range<u64> {
-    let ranges = || class::ALL.iter().map(|class| term.slots_due(epoch, class.lag_ms(policy)));
-    let start = ranges().map(|range| range.start).min().unwrap_or(0);
-    start..ranges().map(|range| range.end).max().unwrap_or(start)
+pub fn beacon_range(term: &Term, book: &Book, epoch: u64) -> core::ops::Range<u64> {
+    let gossip = book.conduct.gossip_allowance_ms;
+    let (longest, shortest) = book.lags_ms().unwrap_or((gossip, gossip));
+    term.slots_due(epoch, longest).start..term.slots_due(epoch, shortest).end
 }
 
 /// The void slots among [`beacon_range`] with their median lateness in ms: those whose upper median over the bodies
-/// exceeds the policy's bound. A body that says nothing of a slot counts as never having had its beacon.
+/// exceeds the bound of the conduct document. A body that says nothing of a slot counts as never having had its beacon.
 #[must_use]
 pub fn void_slots<'a>(
     term: &Term,
-    policy: &Policy,
+    book: &Book,
     epoch: u64,
     bodies: impl Iterator<Item = &'a Body>,
 ) -> BTreeMap<u64, u32> {
     let bodies: Vec<&Body> = bodies.collect();
     #[cfg(feature = "planted-faults")]
     let bodies = bodies.get(..crate::planted::median_of(bodies.len(), term.f())).unwrap_or_default().to_vec();
-    let medians = beacon_range(term, policy, epoch).map(|slot| (slot, median(&bodies, slot)));
-    medians.filter(|(_, median)| u64::from(*median) > policy.void_bound_ms).collect()
+    let medians = beacon_range(term, book, epoch).map(|slot| (slot, median(&bodies, slot)));
+    medians.filter(|(_, median)| u64::from(*median) > book.conduct.void_bound_ms).collect()
 }
 
 fn median(bodies: &[&Body], slot: u64) -> u32 {
@@ -71,9 +72,9 @@ impl Slots {
     /// Decides the void slots and verifies the certificates: exactly those of the other slots must be there.
     pub(super) fn of(input: &EpochInput<'_>, verified: &BTreeSet<[u8; 32]>) -> Result<Self, ReportError> {
         let seen = input.observations.iter().filter_map(|statement| input.bodies.get(&statement.member));
-        let void = void_slots(input.term, input.policy, input.epoch, seen);
+        let void = void_slots(input.term, input.book, input.epoch, seen);
         let mut seeds = BTreeMap::new();
-        for slot in beacon_range(input.term, input.policy, input.epoch) {
+        for slot in beacon_range(input.term, input.book, input.epoch) {
             match (void.contains_key(&slot), input.beacons.get(&slot)) {
                 (true, None) => {}
                 (true, Some(_)) => return invalid(format!("slot {slot} is void but its beacon is in the proposal")),

@@ -4,19 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EpochInput, ReportError, invalid};
+use crate::class::Count;
 use crate::effect::{Blobs, Bodies};
-use crate::observation::{Body, Bucket, Fork, MARK_IN_TIME, MARK_LATE, blob_hash};
+use crate::observation::{Body, Bucket, Fork, Measurement, blob_hash};
 use crate::{collect, limits, wire};
 
 /// An item as observations list it: class, slot, boot, sequence, evidence id.
 pub(super) type Listing = (u8, u64, u32, u64, [u8; 32]);
-
-/// Members that list an item.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Count {
-    pub(super) in_time: u32,
-    pub(super) listed: u32,
-}
 
 /// What S lists of one device.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +27,23 @@ pub(super) struct Tally {
     pub(super) blobs: BTreeSet<[u8; 32]>,
 }
 
-/// Whether a body has the form that F takes: of this epoch, devices ascending, nothing over its bound. A member checks
+/// Whether a body has the form that F takes: of this epoch, devices and measurements ascending, nothing over its bound. A member checks
 /// every body when it receives it; F refuses an S that holds a bad one, so a leader leaves it out.
 #[must_use]
 pub fn check_body(body: &Body, epoch: u64) -> bool {
     let devices = body.buckets.iter().zip(body.buckets.iter().skip(1));
-    body.epoch == epoch && devices.clone().all(|((one, _), (next, _))| one < next)
+    body.epoch == epoch
+        && devices.clone().all(|((one, _), (next, _))| one < next)
+        && are_well_formed(&body.measurements)
+}
+
+/// Ascending by (class, lease, slot), each once, within bounds.
+fn are_well_formed(measurements: &[Measurement]) -> bool {
+    let pairs = measurements.iter().zip(measurements.iter().skip(1));
+    let key = |one: &Measurement| (one.class, one.lease, one.slot);
+    measurements.len() <= limits::MEASUREMENTS_MAX
+        && measurements.iter().all(|one| one.value.len() <= limits::MEASUREMENT_BYTES_MAX)
+        && pairs.clone().all(|(one, next)| key(one) < key(next))
 }
 
 /// The members among the authors of `bodies` whose listings need any of `ids`: whom to ask, and whom to leave out of S
@@ -61,7 +66,7 @@ pub fn listers(bodies: &Bodies, blobs: &Blobs, ids: &BTreeSet<[u8; 32]>) -> BTre
 impl Tally {
     /// Reads every bucket of every observed device.
     pub(super) fn of(input: &EpochInput<'_>) -> Result<Self, ReportError> {
-        let observed = collect::observed_devices(input.snapshot, input.term, input.stream);
+        let observed = collect::observed_devices(input.snapshot, input.term, input.book, input.stream);
         let by_device = buckets_by_device(input, &observed)?;
         let mut sizes: BTreeMap<[u8; 32], usize> = BTreeMap::new();
         let mut missing = BTreeSet::new();
@@ -82,7 +87,7 @@ impl Tally {
             tally.devices.insert(*device, listed(&read_ones, input.term.f()));
         }
         // More content only adds to a sum: who is over without the missing pieces is over with them.
-        let budget = collect::author_bytes(input.snapshot, input.term, input.policy, input.stream);
+        let budget = collect::author_bytes(input.snapshot, input.term, input.book, input.stream);
         let size = |hash: &[u8; 32]| sizes.get(hash).copied().unwrap_or(0);
         let authors = input.observations.iter().filter_map(|s| Some((s.member, input.bodies.get(&s.member)?)));
         if let Some(member) = over(authors, |device| observed.contains_key(device), budget, size).first() {
@@ -161,7 +166,6 @@ fn well_formed(bucket: &Bucket) -> bool {
     bucket.marks.len() <= limits::MARKS_PER_DEVICE_MAX
         && bucket.forks.len() <= limits::FORKS_PER_DEVICE_MAX
         && marks.clone().all(|(one, next)| key(one) < key(next))
-        && bucket.marks.iter().all(|mark| [MARK_IN_TIME, MARK_LATE].contains(&mark.mark))
         && forks.clone().all(|(one, next)| one < next)
         && bucket.forks.iter().all(|fork| fork.first.1 < fork.second.1)
         && bucket.held.iter().all(|(_, first, last)| first <= last)
@@ -177,10 +181,7 @@ fn listed(buckets: &[(u32, Bucket)], faults: u32) -> Listed {
         for mark in &bucket.marks {
             let listing = (mark.class, mark.slot, mark.boot, mark.seq, *mark.id);
             let count = listed.items.entry(listing).or_default();
-            count.listed = count.listed.saturating_add(*members);
-            if mark.mark == MARK_IN_TIME {
-                count.in_time = count.in_time.saturating_add(*members);
-            }
+            count.add(mark.by, *members);
         }
         listed.forks.extend(bucket.forks.iter().cloned());
     }

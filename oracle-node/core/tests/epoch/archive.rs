@@ -7,7 +7,7 @@ use oracle_core::registry::{History, events};
 use oracle_core::report::{self, ReportError};
 use oracle_core::state::State;
 
-use crate::world::{POLICY, World, block, contracts, log};
+use crate::world::{POLICY, World, block, book, contracts, log};
 
 /// Runs epochs, archives each, and posts the first two reports on the chain.
 fn archived(epochs: u64) -> (World, Vec<Vec<u8>>) {
@@ -62,14 +62,14 @@ fn every_epoch_replays_in_a_chain_of_states() {
     let history = audit(&world);
     let mut previous: Option<State> = None;
     for (epoch, bundle) in bundles.iter().enumerate() {
-        let replayed = replay(bundle, &history, POLICY.as_bytes(), previous.as_ref()).unwrap();
+        let replayed = replay(bundle, &history, &book(POLICY, &[]), previous.as_ref()).unwrap();
         assert_eq!((replayed.epoch, replayed.settled), (epoch as u64, epoch < 2));
         assert!(replayed.evidence > 10);
         assert_eq!(Bundle::decode(bundle).unwrap().encode(), *bundle);
         previous = Some(replayed.outcome.state);
     }
     assert_eq!(previous.as_ref(), Some(&world.state));
-    let skipped = replay(&bundles[2], &history, POLICY.as_bytes(), None);
+    let skipped = replay(&bundles[2], &history, &book(POLICY, &[]), None);
     assert_eq!(skipped, Err(ReplayError::NotLinked(2)));
 }
 
@@ -80,7 +80,7 @@ fn tampering_is_found_and_named() {
     let try_with = |change: &dyn Fn(&mut Bundle)| {
         let mut bundle = Bundle::decode(&bundles[0]).unwrap();
         change(&mut bundle);
-        replay(&bundle.encode(), &history, POLICY.as_bytes(), None).unwrap_err()
+        replay(&bundle.encode(), &history, &book(POLICY, &[]), None).unwrap_err()
     };
     assert_eq!(try_with(&|b| b.certificate = [0xc0; 48].into()), ReplayError::Certificate(0));
     assert_eq!(try_with(&|b| b.state.next_epoch = 1), ReplayError::NotLinked(0));
@@ -108,11 +108,14 @@ fn tampering_is_found_and_named() {
     for forge in forgeries {
         assert!(matches!(try_with(forge), ReplayError::Report(ReportError::Invalid(_))));
     }
-    let other_policy = POLICY.replace("5000", "5001");
-    assert!(matches!(replay(&bundles[0], &history, other_policy.as_bytes(), None), Err(ReplayError::Policy(_))));
+    let other_policy = POLICY.replace(":5000", ":5001");
+    let other = replay(&bundles[0], &history, &book(&other_policy, &[]), None);
+    assert!(matches!(other, Err(ReplayError::Book(_))));
+    let older = try_with(&|b| b.version = 1);
+    assert!(older.to_string().contains("version 1; this version reads 2"), "{older}");
     let mut trailing = bundles[0].clone();
     trailing.push(0);
-    assert!(matches!(replay(&trailing, &history, POLICY.as_bytes(), None), Err(ReplayError::Bundle(_))));
+    assert!(matches!(replay(&trailing, &history, &book(POLICY, &[]), None), Err(ReplayError::Bundle(_))));
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn a_chain_that_settled_something_else_is_named() {
             log.data[3] ^= 1;
         }
     }
-    let found = replay(&bundles[0], &audit(&world), POLICY.as_bytes(), None);
+    let found = replay(&bundles[0], &audit(&world), &book(POLICY, &[]), None);
     assert!(matches!(found, Err(ReplayError::Settled { epoch: 0, .. })));
 }
 

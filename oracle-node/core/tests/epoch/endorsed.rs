@@ -3,8 +3,7 @@
 use attest::{
     Body as Said, Endorsement, EndorsementBody, MAX_ENDORSEMENT, PublicKey, Signer, SoftEd25519, SoftP256, Tier,
 };
-use oracle_core::endorse::{EndorsementPolicy, MakerKey};
-use oracle_core::policy::Policy;
+use oracle_core::endorse::MakerKey;
 use oracle_core::reason::Reason;
 use oracle_core::report::Outcome;
 
@@ -12,9 +11,10 @@ use crate::world::{GENESIS, N, POLICY, World};
 
 /// The world's policy, asking uptime devices for a secure element endorsed by `maker`.
 fn asking(maker: &dyn Signer) -> String {
-    let mut policy = Policy::parse(POLICY.as_bytes()).unwrap();
-    policy.endorsements = EndorsementPolicy { makers: vec![MakerKey(maker.public_key())], min_tiers: [(1, 2)].into() };
-    serde_json::to_string(&policy).unwrap()
+    let mut policy: serde_json::Value = serde_json::from_str(POLICY).unwrap();
+    let maker = serde_json::to_value(MakerKey(maker.public_key())).unwrap();
+    policy["endorsements"] = serde_json::json!({"makers": [maker], "min_tiers": {"1": 2}});
+    policy.to_string()
 }
 
 fn certificate(maker: &dyn Signer, device: &PublicKey, tier: Tier) -> Vec<u8> {
@@ -53,7 +53,7 @@ fn a_device_below_the_tier_is_not_paid_and_told_so() {
     let shown = brings(&mut world, 0, &certificate(&maker, &keys[0], Tier::SecureElement), early);
     brings(&mut world, 1, &certificate(&maker, &keys[1], Tier::Software), early);
     let outcome = run(&mut world, 0);
-    let low = Reason::TierTooLow.code();
+    let low = Reason::TIER_TOO_LOW.code();
     assert_eq!(verdicts(&outcome, 101), [(1, 0, 0, 0)]);
     assert_eq!(verdicts(&outcome, 102), [(2, low, 1, 2)]);
     assert_eq!(verdicts(&outcome, 103), [(2, low, 0, 2)]);
@@ -79,7 +79,7 @@ fn only_a_trusted_makers_word_about_this_very_key_counts() {
     brings(&mut world, 2, &certificate(&maker, &keys[2], Tier::SecureElement), alone);
     let outcome = run(&mut world, 0);
     for lease in [101, 102, 103] {
-        assert_eq!(verdicts(&outcome, lease), [(2, Reason::TierTooLow.code(), 0, 2)], "{lease}");
+        assert_eq!(verdicts(&outcome, lease), [(2, Reason::TIER_TOO_LOW.code(), 0, 2)], "{lease}");
     }
 }
 
@@ -91,6 +91,6 @@ fn a_policy_that_asks_for_nothing_lists_no_endorsements() {
     let shown = brings(&mut world, 0, &certificate(&maker, &key, Tier::SecureElement), early);
     let outcome = run(&mut world, 0);
     assert!(!outcome.content.contains(&shown));
-    assert!(outcome.state.devices.iter().all(|device| device.endorsed.is_none()));
+    assert!(outcome.state.devices.iter().all(|device| device.endorsed.is_empty()));
     assert_eq!(verdicts(&outcome, 103), [(1, 0, 0, 0)]);
 }

@@ -23,9 +23,9 @@ fn a_batch_gives_each_message_its_own_verdict() {
         ingest::judge(&[Incoming { class, kid, bytes }], &keys, &world.term.scope.network()).remove(0)
     };
     let alone: Vec<_> = messages.iter().enumerate().map(|one| incoming(one, attest::Class::Heartbeat)).collect();
-    let expected = [None, None, Some(Reason::BadSignature), Some(Reason::Malformed), Some(Reason::UnknownDevice)];
+    let expected = [None, None, Some(Reason::BAD_SIGNATURE), Some(Reason::MALFORMED), Some(Reason::UNKNOWN_DEVICE)];
     assert_eq!(alone[..5].iter().map(|verdict| verdict.err()).collect::<Vec<_>>(), expected);
-    assert_eq!((alone[5], alone[6]), (Err(Reason::Malformed), Err(Reason::TooLong)));
+    assert_eq!((alone[5], alone[6]), (Err(Reason::MALFORMED), Err(Reason::TOO_LONG)));
     assert_eq!(alone[0].unwrap().id, ids[0]);
     let kid = |index: usize| kids[if index == 5 { 0 } else { index.min(5) }];
     let all = messages.iter().enumerate();
@@ -33,5 +33,5 @@ fn a_batch_gives_each_message_its_own_verdict() {
     let batch: Vec<_> = batch.collect();
     assert_eq!(ingest::judge(&batch, &keys, &world.term.scope.network()), alone);
     // A class that the topic does not carry fails: as form here, as signature where the forms agree.
-    assert_eq!(incoming((0, &messages[0]), attest::Class::Answer), Err(Reason::Malformed));
+    assert_eq!(incoming((0, &messages[0]), attest::Class::Answer), Err(Reason::MALFORMED));
 }

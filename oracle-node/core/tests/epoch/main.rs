@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its assertions do")]
 
 mod archive;
+mod book;
 mod coverage;
 mod endorsed;
 mod golden;

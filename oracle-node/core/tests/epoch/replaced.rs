@@ -61,8 +61,7 @@ fn the_new_keys_answers_count_for_the_old_lease() {
     let observed = world.observe(1);
     let outcome = world.compute(1, &observed).unwrap();
     // Slots 13 and 14 of epoch 0 are judged in epoch 1: the old device was silent in them.
-    let judged: Vec<_> =
-        outcome.verdicts.iter().filter(|verdict| verdict.lease == LEASE && verdict.slot >= 15).collect();
+    let judged: Vec<_> = outcome.verdicts.iter().filter(|verdict| verdict.lease == LEASE && verdict.at >= 15).collect();
     assert!(judged.len() > 5 && judged.iter().all(|verdict| verdict.outcome == 1), "{judged:?}");
     assert_eq!(
         world.snapshot(1).devices.get(&2).map(|device| device.key),
@@ -85,7 +84,7 @@ fn what_the_old_key_signs_afterwards_is_refused_at_the_door() {
         let incoming = Incoming { class: signed.class, kid: signer.public_key().kid(), bytes: signed.bytes };
         ingest::judge(&[incoming], &keys, &network)[0].map(|accepted| accepted.device)
     };
-    assert_eq!(judge(&old), Err(Reason::UnknownDevice));
+    assert_eq!(judge(&old), Err(Reason::UNKNOWN_DEVICE));
     assert_eq!(judge(&SoftP256::from_seed([0x77; 32])), Ok(2));
 }
 

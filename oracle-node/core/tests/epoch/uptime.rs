@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use attest::{AnswerBody, Body as Said};
 use oracle_core::effect::Bodies;
-use oracle_core::observation::{Fork, MARK_IN_TIME, MARK_LATE, Mark};
+use oracle_core::observation::{BY_ALWAYS, BY_NEVER, Fork, Mark};
 use oracle_core::reason::Reason;
 use oracle_core::report::{self, Outcome, ReportError, Verdict};
+use oracle_core::state::LeaseState;
 use proptest::prelude::*;
 
 use crate::world::{N, Observed, World};
@@ -35,7 +36,7 @@ fn honest_devices_pass_and_a_silent_one_does_not() {
     let drawn = (0..13).filter(|slot| world.drawn(0, *slot).is_some()).count();
     assert_eq!(of(&outcome, 101).len(), drawn);
     assert!(of(&outcome, 101).iter().all(|verdict| verdict.outcome == 1));
-    assert_eq!(reasons(&outcome, 102), [Reason::NoAnswer.code()].into());
+    assert_eq!(reasons(&outcome, 102), [Reason::NO_ANSWER.code()].into());
     let [good, silent] = [0, 1].map(|i| &outcome.leaves[i]);
     assert_eq!((good.lease, silent.lease), (101, 102));
     assert!(good.units > 0 && good.badSeconds == 0 && silent.units == 0 && silent.badSeconds > 0);
@@ -60,10 +61,10 @@ fn late_wrong_and_forked_answers_fail_with_their_reason() {
     let twin = Said::Answer(AnswerBody { lease, slot: slot + 500 });
     world.say_as(2, seq, draw, &twin, [None, None, None, Some(start + 200)]);
     let outcome = run(&mut world, 0);
-    let verdict = |lease| *of(&outcome, lease).iter().find(|verdict| verdict.slot == slot).unwrap();
-    assert_eq!((verdict(101).reason, verdict(101).measured, verdict(101).limit), (Reason::Late.code(), 1, 2));
-    assert_eq!(verdict(102).reason, Reason::WrongNonce.code());
-    assert_eq!(verdict(103).reason, Reason::Fork.code());
+    let verdict = |lease| *of(&outcome, lease).iter().find(|verdict| verdict.at == slot).unwrap();
+    assert_eq!((verdict(101).reason, verdict(101).measured, verdict(101).limit), (Reason::LATE.code(), 1, 2));
+    assert_eq!(verdict(102).reason, Reason::WRONG_NONCE.code());
+    assert_eq!(verdict(103).reason, Reason::FORK.code());
 }
 
 #[test]
@@ -72,7 +73,13 @@ fn the_deadline_is_inclusive_and_two_members_suffice() {
     let slot = (0..13).find(|slot| world.drawn(0, *slot).is_some()).unwrap();
     world.answer(0, slot, [Some(3_000), Some(3_000), None, None]);
     let outcome = run(&mut world, 0);
-    assert!(of(&outcome, 101).iter().any(|verdict| verdict.slot == slot && verdict.outcome == 1));
+    assert!(of(&outcome, 101).iter().any(|verdict| verdict.at == slot && verdict.outcome == 1));
+}
+
+/// What the class keeps of a lease: challenged, passed, elapsed.
+fn kept(lease: &LeaseState) -> (u64, u64, u64) {
+    let (_, challenged, passed, elapsed): (u64, u64, u64, u64) = minicbor::decode(&lease.fold).unwrap();
+    (challenged, passed, elapsed)
 }
 
 #[test]
@@ -86,7 +93,8 @@ fn counters_are_monotone_and_link_over_epochs() {
         for (old, new) in world.state.leases.iter().zip(&outcome.state.leases) {
             assert_eq!(old.lease, new.lease);
             assert!(new.good >= old.good && new.bad >= old.bad && new.through >= old.through);
-            assert!(new.good + new.bad <= new.elapsed && new.challenged >= new.passed);
+            let (challenged, passed, elapsed) = kept(new);
+            assert!(new.good + new.bad <= elapsed && challenged >= passed);
         }
         assert_eq!(outcome.header.previousHeader.0, *world.state.previous_header);
         assert_eq!(*outcome.state.previous_header, report::header_digest(&world.term, &outcome.header).0);
@@ -113,8 +121,8 @@ fn a_late_beacon_voids_its_slot_and_must_not_be_proposed() {
     }
     let outcome = world.compute(0, &observed).unwrap();
     let void: Vec<_> = outcome.verdicts.iter().filter(|verdict| verdict.outcome == 0).collect();
-    assert!(void.len() == 6 && void.iter().all(|v| v.slot == 4 && v.measured == 701 && v.limit == 700));
-    assert_eq!(outcome.state.leases[0].elapsed, 12);
+    assert!(void.len() == 6 && void.iter().all(|v| v.at == 4 && v.measured == 701 && v.limit == 700));
+    assert_eq!(kept(&outcome.state.leases[0]).2, 12);
     let mut set = world.proposal(0, &observed);
     set.beacons.insert(4, (4, world.certificate(4).into()));
     let refused = world.with_input(0, &observed, &set, report::compute);
@@ -203,17 +211,10 @@ fn tell(world: &mut World, bodies: &mut Bodies, member: u32, lies: &[Lie]) {
             Lie::Drop(at) if !bucket.marks.is_empty() => drop(bucket.marks.remove(at.index(bucket.marks.len()))),
             Lie::Late(at) if !bucket.marks.is_empty() => {
                 let at = at.index(bucket.marks.len());
-                bucket.marks[at].mark = MARK_LATE;
+                bucket.marks[at].by = BY_NEVER;
             }
             Lie::Invent(slot, id) => {
-                bucket.marks.push(Mark {
-                    class: 4,
-                    slot: *slot,
-                    boot: 1,
-                    seq: 9,
-                    id: (*id).into(),
-                    mark: MARK_IN_TIME,
-                });
+                bucket.marks.push(Mark { class: 4, slot: *slot, boot: 1, seq: 9, id: (*id).into(), by: BY_ALWAYS });
                 bucket.marks.sort_unstable();
             }
             Lie::Fork(at, id) if !bucket.marks.is_empty() => {

@@ -43,6 +43,7 @@ fn header(leaves: &[Leaf]) -> Header {
 
 fn leaf(lease: u64) -> Leaf {
     Leaf {
+        escrow: Address::repeat_byte(0x44),
         lease,
         units: 1_000 * u128::from(lease),
         goodSeconds: 1_000 * lease,
@@ -142,7 +143,7 @@ fn the_page_of_reasons_is_current() {
         "# Reasons\n\nWhy something did not count. Codes never change meaning. Written by a test of `oracle-core` from \
          `reason.rs` (`PLUMBLINE_BLESS=1`).\n\n| code | name | meaning | unit of measured and limit |\n|---|---|---|---|\n",
     );
-    for reason in Reason::ALL {
+    for reason in Reason::all() {
         let unit = if reason.unit().is_empty() { "–" } else { reason.unit() };
         page.push_str(&format!("| {} | `{}` | {} | {unit} |\n", reason.code(), reason.name(), reason.sentence()));
     }

@@ -13,7 +13,7 @@ use oracle_core::collect::{self, Held};
 use oracle_core::effect::{Blobs, Bodies, Content};
 use oracle_core::ingest;
 use oracle_core::observation::{Body, Bucket};
-use oracle_core::policy::Policy;
+use oracle_core::policy::{Book, Policy};
 use oracle_core::registry::{Block, Contracts, History, RawLog, Snapshot, events};
 use oracle_core::report::{self, EpochInput, EpochSet, Outcome, ReportError};
 use oracle_core::state::State;
@@ -25,12 +25,13 @@ use oracle_core::wire::{self, InstanceId, Statement};
 pub(crate) const N: usize = 4;
 /// Start of epoch 0, unix seconds.
 pub(crate) const GENESIS: u64 = 1_700_000_000;
-/// The demo's policy.
-pub(crate) const POLICY: &str = r#"{"version":1,"answer_deadline_ms":2000,"gossip_allowance_ms":1000,"observe_delay_ms":500,
-"void_bound_ms":700,"snapshot_lag_ms":4000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,
-"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000,"messages_per_device":1000,
-"coverage":{"eirp_cdbm":1600,"gain_cdb":300,"margin_cdb":600,"frequency_khz":868100,"floor_cdbm":-13700,
-"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}"#;
+/// The committee's conduct.
+pub(crate) const CONDUCT: &str = r#"{"version":2,"document":"conduct","gossip_allowance_ms":1000,"observe_delay_ms":500,"void_bound_ms":700,"snapshot_lag_ms":4000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,"messages_per_device":1000}"#;
+/// The policy that every lease is opened under.
+pub(crate) const POLICY: &str = r#"{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000}},"coverage":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000},"radio":{"eirp_cdbm":1600,"gain_cdb":300,"margin_cdb":600,"frequency_khz":868100,"floor_cdbm":-13700,"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}}}"#;
+
+/// Its part of slots with a challenge, of 2^64.
+const CHALLENGE_P: u64 = 16_602_069_666_338_596_454;
 
 /// A device's key.
 pub(crate) enum Key {
@@ -71,7 +72,7 @@ pub(crate) struct World {
     pub(crate) sharing: Sharing,
     pub(crate) shares: Vec<Share>,
     pub(crate) term: Term,
-    pub(crate) policy: Policy,
+    pub(crate) book: Book,
     pub(crate) history: History,
     pub(crate) chain: Vec<(Block, Vec<RawLog>)>,
     pub(crate) devices: Vec<Device>,
@@ -127,12 +128,18 @@ impl World {
         Self::built(devices, POLICY)
     }
 
-    /// These devices under this policy document; each has booted, those of coverage have committed.
+    /// These devices, with leases under this policy document, alone in its book; each has booted, those of coverage have committed.
     pub(crate) fn built(devices: Vec<Device>, policy: &str) -> Self {
+        Self::under(devices, policy, &[])
+    }
+
+    /// As [`World::built`], with more documents in the book.
+    pub(crate) fn under(devices: Vec<Device>, policy: &str, more: &[String]) -> Self {
+        let book = book(policy, more);
         let members: Vec<MemberKey> = (1..=4u8).map(|i| MemberKey::from_bytes(&[i; 32]).unwrap()).collect();
         let (sharing, shares) = deal_for_tests(4, 7);
         let mut history = History::new(contracts(), 31_337, 1, 1, 4_000);
-        let chain = chain(&members, &sharing, &devices, Policy::hash(policy.as_bytes()));
+        let chain = chain(&members, &sharing, &devices, (book.root(), Policy::hash(policy.as_bytes())));
         for (block, logs) in &chain {
             history.apply(*block, logs);
         }
@@ -141,7 +148,7 @@ impl World {
             sharing,
             shares,
             term: history.term().unwrap(),
-            policy: Policy::parse(policy.as_bytes()).unwrap(),
+            book,
             history,
             chain,
             devices,
@@ -180,7 +187,7 @@ impl World {
         let content = Content { id: signed.id, class: signed.class as u8, bytes: signed.bytes.to_vec() };
         for (member, arrival) in at.iter().enumerate() {
             if let Some(arrival_ms) = *arrival {
-                let slot = ingest::slot_of(body);
+                let slot = ingest::slot_of(&claims);
                 let held =
                     Held { device: device.token, class: signed.class, boot: 1, seq, id: signed.id, slot, arrival_ms };
                 self.held[member].push(held);
@@ -218,7 +225,7 @@ impl World {
     pub(crate) fn drawn(&mut self, index: usize, slot: u64) -> Option<[u8; 32]> {
         let seed = attest::challenge::seed(&self.certificate(slot));
         let draw = attest::challenge::draw(&seed, self.devices[index].token, self.devices[index].lease);
-        attest::challenge::challenged(&draw, self.policy.challenge_p).then_some(draw)
+        attest::challenge::challenged(&draw, CHALLENGE_P).then_some(draw)
     }
 
     /// Start of a slot, unix ms.
@@ -264,7 +271,7 @@ impl World {
         let classes = self.devices.iter().map(|device| (device.token, device.class)).collect();
         collect::buckets(
             &self.term,
-            &self.policy,
+            &self.book,
             &classes,
             oracle_core::limits::AUTHOR_BYTES_MAX,
             epoch,
@@ -274,7 +281,7 @@ impl World {
 
     /// A body over buckets, all beacons recovered 100 ms late. The buckets become content.
     pub(crate) fn body(&mut self, epoch: u64, buckets: &BTreeMap<u64, Bucket>) -> Body {
-        let range = report::beacon_range(&self.term, &self.policy, epoch);
+        let range = report::beacon_range(&self.term, &self.book, epoch);
         for bucket in buckets.values() {
             let content = Content { id: bucket.hash(), class: 0, bytes: wire::encode(bucket) };
             self.blobs.insert(content.id, content);
@@ -285,6 +292,7 @@ impl World {
             first_slot: range.start,
             lateness: range.map(|_| 100).collect(),
             receipts_root: [0; 32].into(),
+            measurements: vec![],
         }
     }
 
@@ -316,11 +324,11 @@ impl World {
 
     /// The proposal an honest leader makes.
     pub(crate) fn proposal(&mut self, epoch: u64, observed: &Observed) -> EpochSet {
-        for slot in report::beacon_range(&self.term, &self.policy, epoch) {
+        for slot in report::beacon_range(&self.term, &self.book, epoch) {
             self.certificate(slot);
         }
         let shuffled = observed.statements.iter().rev().cloned().collect();
-        let set = EpochSet::assemble(&self.term, &self.policy, epoch, shuffled, &observed.bodies, &self.certificates);
+        let set = EpochSet::assemble(&self.term, &self.book, epoch, shuffled, &observed.bodies, &self.certificates);
         EpochSet::decode(&set.unwrap().encode()).unwrap()
     }
 
@@ -335,7 +343,7 @@ impl World {
         let (snapshot, beacons) = (self.snapshot(epoch), set.beacon_map());
         run(&EpochInput {
             term: &self.term,
-            policy: &self.policy,
+            book: &self.book,
             stream: 0,
             epoch,
             state: &self.state,
@@ -356,7 +364,12 @@ impl World {
 }
 
 /// The chain's log: everything registered and activated 20 s before genesis.
-fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device], policy: B256) -> Vec<(Block, Vec<RawLog>)> {
+fn chain(
+    members: &[MemberKey],
+    sharing: &Sharing,
+    devices: &[Device],
+    (root, policy): (B256, B256),
+) -> Vec<(Block, Vec<RawLog>)> {
     let all = contracts();
     let keys: Vec<B256> = (1..=4).map(B256::with_last_byte).collect();
     let configured = events::TermConfigured {
@@ -366,7 +379,7 @@ fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device], policy: B
         members: members.iter().map(MemberKey::address).collect(),
         peerKeys: keys.clone(),
         dkgKeys: keys,
-        policyHash: policy,
+        policyHash: root,
         epochSeconds: 15,
         slotMs: 1_000,
         genesisDelay: 20,
@@ -385,7 +398,7 @@ fn chain(members: &[MemberKey], sharing: &Sharing, devices: &[Device], policy: B
         let (token, key) = (U256::from(device.token), device.key.public_key());
         let active = events::DeviceKeyActivated { tokenId: token, thumbprint: key.thumbprint().into() };
         second.push(log(all.devices, &active));
-        second.push(log(all.escrow, &events::LeaseOpened { policyHash: policy, ..opened(device) }));
+        second.push(opened(device, policy).log(all.escrow));
     }
     vec![(block(1, -30), first), (block(2, -20), second)]
 }
@@ -409,18 +422,33 @@ pub(crate) fn registered(device: &Device) -> events::DeviceRegistered {
 }
 
 /// A device's lease: one hour from genesis.
-pub(crate) fn opened(device: &Device) -> events::LeaseOpened {
-    events::LeaseOpened {
-        lease: device.lease,
-        tokenId: U256::from(device.token),
-        lessee: Address::repeat_byte(0x88),
+pub(crate) fn opened(device: &Device, policy: B256) -> events::LeaseOpened {
+    let terms = events::OfferTerms {
         lessor: Address::repeat_byte(0x77),
         class: device.class,
         committee: 1,
         stream: 0,
-        policyHash: Policy::hash(POLICY.as_bytes()),
+        policyHash: policy,
+        ..Default::default()
+    };
+    let data = events::LeaseOpenedData {
         start: GENESIS,
         end: GENESIS + 3_600,
-        pricePerUnit: Default::default(),
-    }
+        deposit: Default::default(),
+        terms,
+        bounds: Default::default(),
+    };
+    let (lease, token_id, lessee) = (device.lease, U256::from(device.token), Address::repeat_byte(0x88));
+    events::LeaseOpened { lease, token_id, lessee, data }
+}
+
+/// The book's text: the conduct, a policy and more documents.
+pub(crate) fn book_text(policy: &str, more: &[String]) -> Vec<u8> {
+    let lines = [CONDUCT, policy].into_iter().chain(more.iter().map(String::as_str));
+    lines.collect::<Vec<&str>>().join("\n").into_bytes()
+}
+
+/// The book of it.
+pub(crate) fn book(policy: &str, more: &[String]) -> Book {
+    Book::parse(&book_text(policy, more)).unwrap()
 }

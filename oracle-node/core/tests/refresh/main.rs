@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use oracle_core::bootstrap::is_secret;
-use oracle_core::effect::{Effect, Entropy, Input, Record, Transmission};
+use oracle_core::effect::{Effect, Entropy, Input, Record, Seen, Transmission};
 use oracle_core::term::Term;
 
 use given::{EPOCH_MS, LAG_MS, buckets, snapshot, term};
@@ -166,7 +166,14 @@ impl World {
             }
             Effect::Observe { stream, epoch, .. } => {
                 let buckets = buckets(from, epoch);
-                self.send(from, Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] });
+                self.send(
+                    from,
+                    Input::Observed {
+                        stream,
+                        epoch,
+                        seen: Seen { buckets, receipts_root: [from as u8; 32], measurements: vec![] },
+                    },
+                );
             }
             Effect::Serve(contents) => self.processes[from].shelf.serve(contents),
             Effect::Lend { stream, epoch, contents } => self.processes[from].shelf.lend(stream, epoch, contents),

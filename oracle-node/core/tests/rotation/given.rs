@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aggregator::dkg::DkgIdentity;
 use alloy_primitives::{Address, B256};
 use oracle_core::observation::Bucket;
-use oracle_core::policy::Policy;
+use oracle_core::policy::Book;
 use oracle_core::registry::{Block, DeviceRecord, Snapshot};
 use oracle_core::term::{Member, Term};
 use oracle_core::typed::{MemberKey, Scope};
@@ -32,7 +32,7 @@ pub(crate) fn term(number: u64, processes: &[usize]) -> Term {
     Term {
         scope,
         members: processes.iter().map(member).collect(),
-        policy_hash: B256::ZERO,
+        book_root: B256::ZERO,
         epoch_ms: EPOCH_MS,
         slot_ms: 1_000,
         genesis_ms: None,
@@ -48,6 +48,8 @@ pub(crate) fn snapshot(epoch: u64) -> Snapshot {
         proof: [0; 64],
         location: [0; 32],
         class: 2,
+        revoked: false,
+        meter_key: [0; 32],
     };
     let block = Block { number: epoch + 1, hash: B256::repeat_byte(epoch as u8), timestamp: 1_700_000_000 + epoch };
     Snapshot { block, devices: (1..=3).map(|token| (token, device(token))).collect(), leases: BTreeMap::new() }
@@ -59,11 +61,8 @@ pub(crate) fn buckets(process: usize, epoch: u64) -> BTreeMap<u64, Bucket> {
     (1..=3).map(|device| (device, Bucket { device, held: held(device), marks: vec![], forks: vec![] })).collect()
 }
 
-pub(crate) fn policy() -> Policy {
-    let document = r#"{"version":1,"answer_deadline_ms":500,"gossip_allowance_ms":200,"observe_delay_ms":200,
-        "void_bound_ms":700,"snapshot_lag_ms":500,"late_epochs":1,"view_timeout_ms":400,"transmit_stage_ms":300,
-        "challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000,"messages_per_device":1000,
-        "coverage":{"eirp_cdbm":1600,"gain_cdb":200,"margin_cdb":300,"frequency_khz":868000,"floor_cdbm":-13700,
-        "snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}"#;
-    Policy::parse(document.as_bytes()).expect("a policy document")
+pub(crate) fn book() -> Book {
+    let documents = r#"{"version":2,"document":"conduct","gossip_allowance_ms":200,"observe_delay_ms":200,"void_bound_ms":700,"snapshot_lag_ms":500,"late_epochs":1,"view_timeout_ms":400,"transmit_stage_ms":300,"messages_per_device":1000}
+{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000}},"coverage":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000},"radio":{"eirp_cdbm":1600,"gain_cdb":200,"margin_cdb":300,"frequency_khz":868000,"floor_cdbm":-13700,"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}}}"#;
+    Book::parse(documents.as_bytes()).expect("a policy book")
 }

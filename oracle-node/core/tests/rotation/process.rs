@@ -7,7 +7,7 @@ use oracle_core::effect::{Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
 use oracle_core::term::Term;
 
-use crate::given::{STREAMS, member_key, policy};
+use crate::given::{STREAMS, book, member_key};
 use crate::shelf::Shelf;
 
 /// A process and what outlives it.
@@ -36,7 +36,7 @@ impl Process {
             me: place as u32,
             key: Arc::new(member_key(index)),
             dkg_seed: [index as u8 + 1; 32],
-            policy: policy(),
+            book: book(),
             streams: STREAMS.into(),
             behaviour: Behaviour::Honest,
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
-use oracle_core::effect::{Content, Effect, Input, Record};
+use oracle_core::effect::{Content, Effect, Input, Record, Seen};
 use oracle_core::handover::{Checkpoint, PIECES_MAX, Plan, Start};
 use oracle_core::report::header_digest;
 use oracle_core::term::Term;
@@ -260,7 +260,8 @@ impl World {
             }
             Effect::Observe { stream, epoch, .. } => {
                 let (buckets, receipts_root) = (buckets(from, epoch), [from as u8; 32]);
-                let input = Input::Observed { stream, epoch, buckets, receipts_root };
+                let input =
+                    Input::Observed { stream, epoch, seen: Seen { buckets, receipts_root, measurements: vec![] } };
                 let (delay, life) = (1 + self.dice.below(30), self.processes[from].life);
                 self.after(delay, Event::Input(from, life, term, input));
             }

@@ -8,7 +8,7 @@ use alloy_primitives::B256;
 use oracle_core::collect::Held;
 use oracle_core::effect::{Input, Record};
 use oracle_core::oracle::{Behaviour, Oracle, Setup};
-use oracle_core::policy::Policy;
+use oracle_core::policy::Book;
 use oracle_core::registry::{History, RawLog};
 use oracle_core::shared_checks;
 use oracle_core::term::Term;
@@ -85,7 +85,7 @@ pub(crate) struct Committee {
     pub(crate) now: u64,
     end: u64,
     pub(crate) term: Term,
-    pub(crate) policy: Policy,
+    pub(crate) book: Book,
     keys: Vec<Arc<MemberKey>>,
     pub(crate) processes: Vec<Process>,
     queue: BTreeMap<(u64, u64), Event>,
@@ -130,7 +130,7 @@ impl Committee {
             now: START_MS,
             end: START_MS + 60_000,
             term: history.term().expect("the term is configured"),
-            policy: given::policy(),
+            book: given::book(),
             keys: (0..climate.n).map(|member| Arc::new(member_key(member))).collect(),
             processes: Vec::new(),
             queue: BTreeMap::new(),
@@ -214,7 +214,7 @@ impl Committee {
             let at: Vec<String> = self.processes.iter().map(|process| self.describe(process)).collect();
             return self.watch.incident(format!("not everybody certified everything: {}", at.join("; ")));
         }
-        self.watch.audit(&self.history, &self.policy, self.climate.streams);
+        self.watch.audit(&self.history, &self.book, self.climate.streams);
         self.check_shelves();
         for stream in 0..self.climate.streams {
             let replayed = self.watch.replayed_epochs(stream);
@@ -289,7 +289,7 @@ impl Committee {
             me: member,
             key: self.keys[member as usize].clone(),
             dkg_seed: dkg_seed(member),
-            policy: self.policy.clone(),
+            book: self.book.clone(),
             streams: (0..self.climate.streams).collect(),
             behaviour,
         };
@@ -333,7 +333,7 @@ impl Committee {
                 self.snapshot(index, epoch);
             }
         }
-        self.watch.audit(&self.history, &self.policy, self.climate.streams);
+        self.watch.audit(&self.history, &self.book, self.climate.streams);
         self.after(1_000, Event::Block);
     }
 
@@ -383,7 +383,7 @@ impl Committee {
     /// Notes when a process has an epoch's certificate.
     pub(crate) fn note_latency(&mut self, epoch: u64) {
         let end = self.genesis.unwrap_or_default() + (epoch + 1) * EPOCH_MS;
-        self.latencies.push(self.now.saturating_sub(end + self.policy.observe_delay_ms));
+        self.latencies.push(self.now.saturating_sub(end + self.book.conduct.observe_delay_ms));
     }
 
     pub(crate) fn effect_of_fault(&mut self, text: &str) {

@@ -12,7 +12,7 @@ use attest::Signer as _;
 use oracle_core::effect::Record;
 use oracle_core::merkle;
 use oracle_core::observation::Bucket;
-use oracle_core::policy::Policy;
+use oracle_core::policy::{Book, Policy};
 use oracle_core::registry::{Block, Contracts, History, RawLog, events};
 use oracle_core::typed::{Header, MemberKey};
 
@@ -29,15 +29,16 @@ const CHAIN_ID: u64 = 31_337;
 /// The class of work of every device here; `tests/epoch` runs the others.
 const UPTIME: u8 = 1;
 
-/// The policy document.
-pub(crate) const POLICY: &str = r#"{"version":1,"answer_deadline_ms":500,"gossip_allowance_ms":200,"observe_delay_ms":200,
-"void_bound_ms":700,"snapshot_lag_ms":1000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,
-"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000,"messages_per_device":1000,
-"coverage":{"eirp_cdbm":1600,"gain_cdb":200,"margin_cdb":300,"frequency_khz":868000,"floor_cdbm":-13700,
-"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}"#;
+/// The committee's conduct.
+const CONDUCT: &str = r#"{"version":2,"document":"conduct","gossip_allowance_ms":200,"observe_delay_ms":200,"void_bound_ms":700,"snapshot_lag_ms":1000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,"messages_per_device":1000}"#;
+/// The policy of every lease.
+pub(crate) const POLICY: &str = r#"{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000}},"coverage":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000},"radio":{"eirp_cdbm":1600,"gain_cdb":200,"margin_cdb":300,"frequency_khz":868000,"floor_cdbm":-13700,"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}}}"#;
+/// Its part of slots with a challenge, of 2^64, and the time to answer one, ms.
+pub(crate) const CHALLENGE_P: u64 = 1 << 63;
+pub(crate) const DEADLINE_MS: u64 = 500;
 
-pub(crate) fn policy() -> Policy {
-    Policy::parse(POLICY.as_bytes()).expect("a policy document")
+pub(crate) fn book() -> Book {
+    Book::parse(format!("{CONDUCT}\n{POLICY}").as_bytes()).expect("a policy book")
 }
 
 pub(crate) fn member_key(member: u32) -> MemberKey {
@@ -80,7 +81,7 @@ pub(crate) fn configured(n: u32, devices: &[Device]) -> Vec<RawLog> {
         members: (0..n).map(|member| member_key(member).address()).collect(),
         peerKeys: (0..n).map(|member| B256::from(U256::from(member + 1))).collect(),
         dkgKeys: (0..n).map(|member| DkgIdentity::from_seed(dkg_seed(member)).public().into()).collect(),
-        policyHash: Policy::hash(POLICY.as_bytes()),
+        policyHash: book().root(),
         epochSeconds: EPOCH_MS / 1_000,
         slotMs: SLOT_MS,
         genesisDelay: 3,
@@ -101,7 +102,7 @@ pub(crate) fn activated(group_key: &[u8], share_root: B256, genesis_ms: u64, dev
         let thumbprint = device.key.public_key().thumbprint().into();
         let active = events::DeviceKeyActivated { tokenId: U256::from(device.token), thumbprint };
         logs.extend(device.is_itself().then(|| log(all.devices, &active)));
-        logs.push(log(all.escrow, &opened(device, genesis)));
+        logs.push(opened(device, genesis).log(all.escrow));
     }
     logs
 }
@@ -124,19 +125,18 @@ fn registered(device: &Device) -> events::DeviceRegistered {
 }
 
 fn opened(device: &Device, genesis: u64) -> events::LeaseOpened {
-    events::LeaseOpened {
-        lease: device.lease,
-        tokenId: U256::from(device.token),
-        lessee: Address::repeat_byte(0x88),
+    let terms = events::OfferTerms {
         lessor: Address::repeat_byte(0x77),
         class: UPTIME,
         committee: 1,
         stream: device.stream,
         policyHash: Policy::hash(POLICY.as_bytes()),
-        start: genesis,
-        end: genesis + 3_600,
-        pricePerUnit: Default::default(),
-    }
+        ..Default::default()
+    };
+    let (start, end, deposit) = (genesis, genesis + 3_600, Default::default());
+    let data = events::LeaseOpenedData { start, end, deposit, terms, bounds: Default::default() };
+    let (lease, token_id, lessee) = (device.lease, U256::from(device.token), Address::repeat_byte(0x88));
+    events::LeaseOpened { lease, token_id, lessee, data }
 }
 
 /// The hub's event for a posted report.
@@ -163,7 +163,7 @@ pub(crate) fn fatten(buckets: &mut BTreeMap<u64, Bucket>) {
 /// Bytes that a process may hold for one stream: for each face of the one that lists too much its budget and a quarter (of
 /// four devices), and the bucket that is too many; what is left is for true content, of which there is little.
 pub(crate) fn may_hold() -> usize {
-    let budget = DEVICES_EACH * Bucket::bytes_of(2 * policy().messages_per_device as usize);
+    let budget = DEVICES_EACH * Bucket::bytes_of(2 * book().conduct.messages_per_device as usize);
     2 * (budget + budget / 4 + FAT_BYTES) + TRUE_BYTES
 }
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use oracle_core::collect::{self, Held};
-use oracle_core::effect::{Content, Effect, Input, Transmission};
-use oracle_core::observation::{Bucket, MARK_IN_TIME, Mark};
+use oracle_core::effect::{Content, Effect, Input, Seen, Transmission};
+use oracle_core::observation::{BY_ALWAYS, Bucket, Mark};
 use oracle_core::report::header_digest;
 use oracle_core::typed::Header;
 use oracle_core::wire::{Hash, Message};
 
 use crate::committee::{Committee, Event};
 use crate::devices::{Answer, Habit};
-use crate::given::{self, fatten};
+use crate::given::{self, CHALLENGE_P, DEADLINE_MS, fatten};
 
 /// Messages that liars remember.
 const OVERHEARD_MAX: usize = 32;
@@ -110,7 +110,7 @@ impl Committee {
     /// The store's answer: what it really held, or what a liar makes of it.
     fn observe(&mut self, from: usize, (stream, epoch): (u32, u64), devices: &BTreeMap<u64, u8>, budget: usize) {
         let process = &self.processes[from];
-        let mut buckets = collect::buckets(&self.term, &self.policy, devices, budget, epoch, &process.held);
+        let mut buckets = collect::buckets(&self.term, &self.book, devices, budget, epoch, &process.held);
         let (member, hog) = (process.member, self.climate.hog == Some(process.member));
         if self.climate.uneven || hog {
             // A device of which nothing was held has no bucket yet.
@@ -125,7 +125,8 @@ impl Committee {
         if self.lies(from) && self.dice.chance(30) {
             self.invent(&mut buckets, epoch);
         }
-        let input = Input::Observed { stream, epoch, buckets, receipts_root: [from as u8; 32] };
+        let seen = Seen { buckets, receipts_root: [from as u8; 32], measurements: vec![] };
+        let input = Input::Observed { stream, epoch, seen };
         let delay = if self.climate.delay.0 > 1 { 1 } else { 1 + self.dice.below(30) };
         self.after(delay, Event::Input(from, self.processes[from].life, input));
     }
@@ -135,7 +136,7 @@ impl Committee {
         let (slot, id) = (self.term.first_slot_of(epoch), [self.dice.below(255) as u8; 32]);
         let (class, seq) = (attest::Class::Answer as u8, 1 << 40);
         for bucket in buckets.values_mut() {
-            bucket.marks.push(Mark { class, slot, boot: 1, seq, id: Hash::from(id), mark: MARK_IN_TIME });
+            bucket.marks.push(Mark { class, slot, boot: 1, seq, id: Hash::from(id), by: BY_ALWAYS });
             bucket.marks.sort_by_key(|mark| (mark.class, mark.slot, mark.boot, mark.seq, mark.id));
         }
     }
@@ -228,7 +229,7 @@ impl Committee {
         let network = self.term.scope.network();
         for device in 0..self.devices.len() {
             let habit = self.devices[device].habit;
-            for answer in self.devices[device].hear(&network, self.policy.challenge_p, slot, certificate) {
+            for answer in self.devices[device].hear(&network, CHALLENGE_P, slot, certificate) {
                 for to in 0..self.processes.len() {
                     let late = if habit == Habit::Late { 900 } else { 0 };
                     let delay = late + 5 + self.dice.below(200);
@@ -246,7 +247,7 @@ impl Committee {
         if self.climate.deaf && self.processes[to].member >= 2 && answer.held.device == 1 {
             return;
         }
-        let lag = self.policy.answer_deadline_ms + self.policy.gossip_allowance_ms;
+        let lag = DEADLINE_MS + self.book.conduct.gossip_allowance_ms;
         let start = self.term.slot_start(answer.slot).unwrap_or_default();
         let (member, now) = (self.processes[to].member, self.now);
         self.watch.arrived(member, &answer, now <= start + lag);

@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use oracle_core::archive::{Bundle, replay};
 use oracle_core::effect::CertifiedReport;
 use oracle_core::observation::Body;
-use oracle_core::policy::Policy;
+use oracle_core::policy::Book;
 use oracle_core::registry::History;
 use oracle_core::report::{Outcome, Verdict, beacon_range, header_digest};
 use oracle_core::state::State;
@@ -16,7 +16,6 @@ use oracle_core::typed::Kind;
 use oracle_core::wire::{InstanceId, Message, Statement};
 
 use crate::devices::Answer;
-use crate::given::POLICY;
 
 /// An answer as the members really received it.
 #[derive(Default)]
@@ -136,32 +135,32 @@ impl Watch {
     }
 
     /// Replays every epoch that can be replayed, as an auditor does: from the chain and the bundles alone.
-    pub(crate) fn audit(&mut self, history: &History, policy: &Policy, streams: u32) {
+    pub(crate) fn audit(&mut self, history: &History, book: &Book, streams: u32) {
         for stream in 0..streams {
             while let Some((digest, bundle)) = self.bundles.get(&(stream, self.replayed_epochs(stream))).cloned() {
                 let epoch = self.replayed_epochs(stream);
                 let previous = self.replayed.get(&stream).map(|(_, state)| state);
-                let found = match replay(&bundle, history, POLICY.as_bytes(), previous) {
+                let found = match replay(&bundle, history, book, previous) {
                     Ok(found) if found.digest == digest => found,
                     other => return self.incident(format!("epoch {epoch} does not replay: {:?}", other.err())),
                 };
                 self.evidence += found.evidence;
-                self.hold_against_the_truth(&bundle, &found.outcome, history, policy);
+                self.hold_against_the_truth(&bundle, &found.outcome, history, book);
                 self.replayed.insert(stream, (epoch + 1, found.outcome.state));
             }
         }
     }
 
     /// What F concluded, against what honest members measured and received.
-    fn hold_against_the_truth(&mut self, bundle: &[u8], outcome: &Outcome, history: &History, policy: &Policy) {
+    fn hold_against_the_truth(&mut self, bundle: &[u8], outcome: &Outcome, history: &History, book: &Book) {
         let (Ok(bundle), Some(term)) = (Bundle::decode(bundle), history.term()) else {
             return self.incident("a bundle that replays cannot be read".into());
         };
         let members: Vec<u32> = bundle.observations.iter().map(|statement| statement.member).collect();
         let honest = members.iter().zip(&bundle.bodies).filter(|(member, _)| **member >= self.liars);
         let honest: BTreeMap<u32, &Body> = honest.map(|(member, body)| (*member, body)).collect();
-        for slot in beacon_range(&term, policy, bundle.epoch) {
-            let late = |body: &&&Body| lateness(body, slot) > policy.void_bound_ms;
+        for slot in beacon_range(&term, book, bundle.epoch) {
+            let late = |body: &&&Body| lateness(body, slot) > book.conduct.void_bound_ms;
             let (late, all) = (honest.values().filter(late).count(), honest.len());
             let void = outcome.void_slots.contains(&slot);
             if (void && late == 0) || (!void && late == all) {
@@ -179,10 +178,10 @@ impl Watch {
 
     /// An answer counts iff f+1 observations of S list it in time, and liars may say what they like about it.
     fn check_verdict(&mut self, verdict: &Verdict, honest: &BTreeSet<u32>, liars: usize, f: usize) {
-        let receipt = self.receipts.get(&(verdict.lease, verdict.slot));
+        let receipt = self.receipts.get(&(verdict.lease, verdict.at));
         let in_time = receipt.map_or(0, |receipt| receipt.in_time.intersection(honest).count());
         let forked = receipt.is_some_and(|r| r.twin.intersection(&r.in_time).any(|member| honest.contains(member)));
-        let says = |text: &str| format!("lease {}, slot {}: {text}: {verdict:?}", verdict.lease, verdict.slot);
+        let says = |text: &str| format!("lease {}, slot {}: {text}: {verdict:?}", verdict.lease, verdict.at);
         let maybe_forked = receipt.is_some_and(|receipt| !receipt.twin.is_empty());
         match verdict.outcome {
             1 if in_time + liars < f + 1 => self.incident(says("passed on what too few held in time")),

@@ -193,7 +193,7 @@ fn what_a_lost_proposal_needs_is_not_asked_for_after_the_decision() {
     let absent = alloy_primitives::B256::repeat_byte(0xab);
     let own = Statement::sign(scope, &key, 3, instance, Phase::Observation, 0, absent);
     let observations = (0..2).map(|member| world.observed[&(0, epoch, member)].clone()).chain([own]).collect();
-    let set = EpochSet { version: 1, observations, beacons: vec![] };
+    let set = EpochSet { version: 2, observations, beacons: vec![] };
     let statement = Statement::sign(scope, &key, 3, instance, Phase::Proposal, 1, alloy_primitives::B256::ZERO);
     let proposal = Proposal { statement, content: set.encode().into(), justification: vec![] };
     let bytes = Message::Proposal(proposal).encode();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
-use oracle_core::effect::{Content, Effect, Input, Record, Transmission};
+use oracle_core::effect::{Content, Effect, Input, Record, Seen, Transmission};
 use oracle_core::guard::journaled;
 use oracle_core::observation::Bucket;
 use oracle_core::report::header_digest;
@@ -207,7 +207,10 @@ impl World {
                         let bytes = if epoch % 2 == 0 { 300_000 } else { budget / 3 - 64 };
                         buckets.values_mut().for_each(|bucket| fill(bucket, bytes, stream));
                     }
-                    self.send(from, Input::Observed { stream, epoch, buckets, receipts_root });
+                    self.send(
+                        from,
+                        Input::Observed { stream, epoch, seen: Seen { buckets, receipts_root, measurements: vec![] } },
+                    );
                 }
             }
             Effect::Serve(contents) => self.processes[from].shelf.serve(contents),

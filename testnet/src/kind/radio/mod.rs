@@ -54,8 +54,8 @@ impl Kind for Radio {
         2 * rules::COVERAGE.deadline_ms + rules::GOSSIP_MS
     }
 
-    fn section(&self) -> Option<Value> {
-        Some(rules::links::section())
+    fn section(&self) -> Value {
+        rules::links::section()
     }
 
     fn price(&self) -> Price {

@@ -1,11 +1,11 @@
 //! Leases: opened, funded, and ended in every way there is. Leaves out: leaves and proofs (`reports`).
 
 use alloy::primitives::{Address, U256};
-use testnet::contracts::{LeaseEscrow, Offer};
+use testnet::contracts::offer::{Offer, OfferBounds, OfferTerms, acceptance, tiers};
 
 use super::{Attempt, CLASS, Campaign, Case, DEVICES, PEOPLE, account};
-use crate::model::{Ending, Lease, Terms};
-use crate::world::{self, COMMITTEE, ClaimItem, Escrow, GRACE, STREAM, TIMEOUT, policy};
+use crate::model::{Ending, LEVELS, Lease, Terms};
+use crate::world::{self, COMMITTEE, ClaimItem, Escrow, GRACE, STREAM, TIMEOUT, classes, policy};
 
 /// Good and bad seconds of a final leaf.
 fn judged(attempt: &Attempt) -> Option<(u64, u64)> {
@@ -47,7 +47,7 @@ impl Campaign {
         // Only a bond can pay for a cancelling lessor.
         let fits = deposit >= least && (terms.start <= now || terms.bond >= terms.min_fee);
         self.nonce += 1;
-        let offer = Offer {
+        let leased = OfferTerms {
             tokenId: self.tokens[token],
             lessor: self.lessors[lessor].address(),
             payee,
@@ -57,20 +57,27 @@ impl Campaign {
             committee: COMMITTEE,
             stream: STREAM,
             policyHash: policy(),
-            pricePerUnit: U256::from(terms.price).to(),
-            maxUnitsPerSecond: U256::from(terms.units_per_second).to(),
+            price: U256::from(terms.price).to(),
+            maxUnitsPerHour: U256::from(terms.units_per_second * 3_600).to(),
+            creditPerHour: U256::from(terms.price * 3_600).to(),
+            tiers: tiers(&LEVELS),
             bond: U256::from(terms.bond).to(),
+            ..OfferTerms::default()
+        };
+        let bounds = OfferBounds {
             feeBp: terms.fee_bp as u16,
             minFee: U256::from(terms.min_fee).to(),
             start: terms.start,
             end: terms.end,
             nonce: self.nonce,
             expiry: now + 10,
+            ..OfferBounds::default()
         };
+        let offer = Offer { terms: leased, bounds };
         let escrow = self.world.escrow;
-        let digest = self.world.chain.ask(escrow, &LeaseEscrow::offerDigestCall { offer: offer.clone() });
+        let digest = self.world.chain.ask(escrow, &offer.digest());
         let signature = world::sign(&self.lessors[lessor], &digest);
-        let call = LeaseEscrow::openCall { offer, signature, deposit: U256::from(deposit).to() };
+        let call = offer.open(signature, acceptance(U256::from(deposit), classes(), vec![]));
         let taken = self.world.chain.call(lessee, escrow, &call);
         assert_eq!(taken.is_ok(), fits && !self.paused, "open with {deposit} on {terms:?}: {:?}", taken.as_ref().err());
         self.tally.paused_out += u64::from(fits && self.paused);

@@ -41,6 +41,7 @@ impl Campaign {
 
     pub(super) fn blank(&self) -> Leaf {
         Leaf {
+            escrow: self.world.escrow,
             lease: 0,
             units: 0,
             goodSeconds: 0,

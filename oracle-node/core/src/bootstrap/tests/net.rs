@@ -117,7 +117,7 @@ pub(super) fn term(n: u32) -> Term {
         dkg_key: DkgIdentity::from_seed(dkg_seed(index)).public(),
     };
     let members = (0..n).map(member).collect();
-    Term { scope, members, policy_hash: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: None }
+    Term { scope, members, book_root: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: None }
 }
 
 impl Net {

@@ -8,12 +8,13 @@ use alloy_primitives::{Address, B256};
 use super::*;
 use crate::beacon::Beacon;
 use crate::effect::Content;
+use crate::effect::Seen;
 use crate::keyring::Keyring;
 use crate::observation::{Body, Bucket, blob_hash};
 use crate::oracle::Behaviour;
 use crate::oracle::desk::Desk;
+use crate::policy::tests::standard;
 use crate::registry::{Block, DeviceRecord, Snapshot};
-use crate::report::tests::policy;
 use crate::state::State;
 use crate::term::{Member, Term};
 use crate::typed::{MemberKey, Phase, Scope};
@@ -44,14 +45,13 @@ pub(in crate::oracle) fn desk() -> (Desk, Beacon) {
     let scope = Scope { chain_id, registry, committee: 1, term: 1, config_digest };
     let member = |n| Member { address: key(n).address(), peer_key: [0; 32], dkg_key: [0; 32] };
     let members = (0..4).map(member).collect();
-    let policy_hash = B256::ZERO;
-    let term = Term { scope, members, policy_hash, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) };
+    let term = Term { scope, members, book_root: B256::ZERO, epoch_ms: 15_000, slot_ms: 1_000, genesis_ms: Some(0) };
     let (sharing, mut shares) = aggregator::deal_for_tests(4, 3);
     let keys = Keyring::new(Arc::new(sharing), Some(Arc::new(shares.remove(0))));
     let beacon = Beacon::with_keys(term.clone(), keys.clone(), 0);
-    let (addresses, policy) = (term.addresses(), policy());
+    let (addresses, book) = (term.addresses(), standard());
     let behaviour = Behaviour::Honest;
-    (Desk { term, addresses, me: 0, key: Arc::new(key(0)), policy, stream: 0, behaviour, keys, floor: 0 }, beacon)
+    (Desk { term, addresses, me: 0, key: Arc::new(key(0)), book, stream: 0, behaviour, keys, floor: 0 }, beacon)
 }
 
 impl Bench {
@@ -63,14 +63,16 @@ impl Bench {
             active: true,
             proof: [0; 64],
             location: [0; 32],
-            class: crate::class::COVERAGE,
+            class: 2,
+            revoked: false,
+            meter_key: [0; 32],
         };
         let block = Block { number: 1, hash: B256::ZERO, timestamp: 0 };
         let devices = (1..=OBSERVED).map(|token| (token, device.clone())).collect();
         let round = Round::new(&desk, 0, &Vec::new());
         let (snapshot, state) = (Snapshot { block, devices, leases: BTreeMap::new() }, Some(State::default()));
         let mut bench = Self { desk, beacon, snapshot, state, round };
-        let effects = bench.step(|round, ctx| round.on_observed(ctx, BTreeMap::new(), [0; 32]));
+        let effects = bench.step(|round, ctx| round.on_observed(ctx, Seen::default()));
         // Found by `any_weather`, seed 2160: the observation was durable, its buckets were not, and no quorum without it.
         let stored = effects.iter().position(|effect| matches!(effect, Effect::Lend { .. }));
         let signed = effects.iter().position(|effect| matches!(effect, Effect::Persist(_)));
@@ -158,8 +160,8 @@ fn a_hash_that_an_honest_author_lists_too_does_not_wait_for_the_silent_one() {
 #[test]
 fn chunks_follow_each_other_and_stop_above_the_budget() {
     let mut bench = Bench::new();
-    bench.desk.policy.messages_per_device = 0;
-    let budget = crate::collect::author_bytes(&bench.snapshot, &bench.desk.term, &bench.desk.policy, 0);
+    bench.desk.book.conduct.messages_per_device = 0;
+    let budget = crate::collect::author_bytes(&bench.snapshot, &bench.desk.term, &bench.desk.book, 0);
     let bucket = |device| {
         let held = (0..4_000).map(|run| (u32::MAX, u64::MAX - 8_000 + 2 * run, u64::MAX - 8_000 + 2 * run)).collect();
         content(wire::encode(&Bucket { device, held, ..Bucket::default() }))
@@ -208,7 +210,7 @@ fn nothing_is_pulled_before_the_epoch_before_is_decided() {
 /// What is fetched for a proposal of these observations, each of a body that is not held.
 fn fetched_for(bench: &mut Bench, sign: impl Fn(u32, B256) -> Statement) -> Vec<[u8; 32]> {
     let observations = (0..4).map(|member| sign(member, B256::repeat_byte(0x60 + member as u8))).collect();
-    let set = crate::report::EpochSet { version: 1, observations, beacons: vec![] };
+    let set = crate::report::EpochSet { version: 2, observations, beacons: vec![] };
     let value = B256::repeat_byte(9);
     let mut effects = bench.step(|round, ctx| round.ask(ctx, value, &set.encode()));
     effects.extend(bench.step(Round::answer));
@@ -247,7 +249,7 @@ fn a_judged_proposal_leaves_nothing_behind() {
         Statement::sign(&scope, &key(by), by, instance, Phase::Observation, 0, value)
     };
     let observations = (1..4).map(sign).collect();
-    let set = crate::report::EpochSet { version: 1, observations, beacons: vec![] };
+    let set = crate::report::EpochSet { version: 2, observations, beacons: vec![] };
     let before = bench.round.held_bytes();
     bench.step(|round, ctx| round.ask(ctx, B256::repeat_byte(9), &set.encode()));
     bench.step(Round::answer);
