@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use attest::{
-    Answers, BandwidthBody, Body, Challenge, Claims, Device, EncodeError, MAX_MESSAGE, MAX_SAMPLES, Reading, Recorder,
-    SealError, SoftEd25519, TimedReading, VolatileBoot, arrived, decode, losses_digest, seal,
+    Answers, BandwidthBody, Body, Challenge, Claims, Device, EncodeError, MAX_MESSAGE, MAX_SAMPLES, Reading, Readings,
+    Recorder, SealError, SoftEd25519, TimedReading, VolatileBoot, arrived, decode, losses_digest, seal,
 };
 use common::{LOSSES, SEED, bodies, network, tag, tallies};
 use proptest::{collection::vec, prelude::*};
@@ -43,6 +43,13 @@ fn a_recorder_says_when_each_reading_was_taken() {
     assert_eq!(found, [(1_500, vec![reading(1, 10), reading(2, 20)]), (500, vec![reading(1, 11)])]);
     recorder.clear();
     assert!(recorder.is_empty());
+    // The readings of one instant say the same bytes alone and as samples.
+    let rows = [reading(1, 10), reading(2, 20)];
+    let alone = device().message(None, None, &Readings::from_slice(&rows), &mut buf).expect("fits").bytes.to_vec();
+    let samples = Body::Telemetry((&rows).into());
+    assert_eq!(device().message(None, None, &samples, &mut buf).expect("fits").bytes, alone);
+    let none = device().message(None, None, &Readings::default(), &mut buf);
+    assert_eq!(none.map(|_| ()), Err(SealError::from(EncodeError::Bounds)));
     let nothing = device().message(None, None, &recorder.taken(0), &mut buf);
     assert_eq!(nothing.map(|_| ()), Err(SealError::from(EncodeError::Bounds)));
 }

@@ -2,7 +2,7 @@
 //! succeeds.
 
 use attest::{
-    BootBody, CommitmentBody, Location, Nothing, Reading, Reception, RevealBody, Said, Samples, Signer, Taken,
+    BootBody, CommitmentBody, Location, Nothing, Reading, Readings, Reception, RevealBody, Said, Signer, Taken,
     TimedReading, ToBeSigned, WitnessBody, device_key_statement,
 };
 
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn attest_telemetry(
     let tell = || unsafe {
         // The two rows have one layout, see types.rs.
         let readings = list(readings.cast::<Reading>(), count)?;
-        make(device, iat, None, &Samples::from(readings), buf, buf_len, out)
+        make(device, iat, None, &Readings::from_slice(readings), buf, buf_len, out)
     };
     status(tell())
 }

@@ -152,6 +152,23 @@ impl<'a, const N: usize> From<&'a [Reading; N]> for Samples<'a> {
     }
 }
 
+/// Readings of one instant, age 0: what `Samples` from them says, with less code, for firmware.
+impl said::Write for Readings<'_> {
+    fn class(&self) -> Class {
+        Class::Telemetry
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
+        if self.is_empty() {
+            return Err(EncodeError::Bounds);
+        }
+        // A list of one sample, which is a pair.
+        out.raw(&[0x81, 0x82, 0])?;
+        Field::write(self, out)
+    }
+}
+impl Said for Readings<'_> {}
+
 impl PartialEq for Samples<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
