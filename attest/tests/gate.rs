@@ -4,8 +4,7 @@ mod common;
 
 use attest::{
     AnswerBody, Body, BootBody, Claims, Class, CommitmentBody, DecodeError, EncodeError, Location, MAX_CHAIN,
-    MAX_MESSAGE, MAX_RECORD, MeteredBody, Reading, Reception, Record, RecordFormat, RevealBody, Sample, SoftEd25519,
-    decode, seal,
+    MAX_MESSAGE, MAX_RECORD, MeteredBody, Reception, Record, RecordFormat, RevealBody, SoftEd25519, decode, seal,
 };
 use common::{bodies, claims, network, payload};
 
@@ -342,41 +341,8 @@ fn a_boot_is_held_to_its_bounds() {
 }
 
 #[test]
-fn the_frame_is_held_to_its_form() {
-    use DecodeError::{Algorithm, Frame, NotShortest, Type};
-    let mut buf = [0; MAX_MESSAGE];
-    let signed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf).expect("seals");
-    let with = |at: usize, take: usize, put: &[u8]| {
-        let mut bytes = signed.bytes.to_vec();
-        bytes.splice(at..at + take, put.iter().copied());
-        decode(&bytes).map(|env| env.alg)
-    };
-    assert_eq!(with(5, 1, &[0x27]), Ok(attest::Alg::Ed25519), "the older alias");
-    assert_eq!(with(5, 1, &[0x26]), Ok(attest::Alg::Esp256), "the older alias");
-    for (what, at, take, put, error) in [
-        ("no tag", 0, 1, &[][..], Frame),
-        ("another tag", 0, 1, &[0xd1], Frame),
-        ("array(3)", 1, 1, &[0x83], Frame),
-        ("indefinite array", 1, 1, &[0x9f], Frame),
-        ("protected not shortest", 2, 1, &[0x58, 0x0d], Frame),
-        ("alg -7 as two bytes", 5, 1, &[0x38, 0x06], Frame),
-        ("HMAC", 5, 1, &[0x05], Algorithm),
-        ("kid label 5", 6, 1, &[0x05], Frame),
-        ("kid of nine bytes", 7, 1, &[0x49], Frame),
-        ("unprotected not empty", 16, 1, &[0xa1, 0x00, 0x00], Frame),
-        ("payload nil", 17, 39, &[0xf6], Type),
-        ("payload not shortest", 17, 1, &[0x59, 0x00], NotShortest),
-        ("payload indefinite", 17, 2, &[0x5f], Type),
-        ("signature of 63 bytes", 57, 1, &[0x3f], Frame),
-    ] {
-        assert_eq!(with(at, take, put), Err(error), "{what}");
-    }
-}
-
-#[test]
 fn the_attester_cannot_write_what_the_gate_refuses() {
     let encode = |body: Body<'_>| claims(body).encode(&mut [0; MAX_MESSAGE]).map(|_| ());
-    the_attester_writes_no_samples_that_the_gate_refuses();
     for record in [Record::Whole(&[]), Record::Whole(&[0; MAX_RECORD + 1]), digest(MAX_RECORD), digest(65_537)] {
         let body = MeteredBody { lease: 0, format: RecordFormat::OCMF, meter: [0; 32], record };
         assert_eq!(encode(Body::Metered(body)), Err(EncodeError::Bounds), "{record:?}");
@@ -412,25 +378,4 @@ fn the_attester_cannot_write_what_the_gate_refuses() {
 /// A record of so many bytes, by its digest.
 fn digest(length: usize) -> Record<'static> {
     Record::Digest { digest: [0; 32], length: u32::try_from(length).expect("small") }
-}
-
-fn the_attester_writes_no_samples_that_the_gate_refuses() {
-    let encode =
-        |samples: &[Sample<'_>]| claims(Body::Telemetry(samples.into())).encode(&mut [0; MAX_MESSAGE]).map(|_| ());
-    let rows: [Reading; 65] = std::array::from_fn(|at| Reading { channel: at as u64, exponent: 0, mantissa: 0 });
-    let sample = |age_ms, readings: &'static [Reading]| Sample { age_ms, readings: readings.into() };
-    let rows: &'static [Reading] = Vec::leak(rows.to_vec());
-    assert_eq!(encode(&[sample(0, &rows[..64])]), Ok(()));
-    assert_eq!(encode(&[sample(0, rows)]), Err(EncodeError::Bounds));
-    assert_eq!(encode(&[sample(1, &rows[..63]), sample(0, &rows[..1])]), Ok(()));
-    assert_eq!(encode(&[sample(1, &rows[..63]), sample(0, &rows[..2])]), Err(EncodeError::Bounds));
-    assert_eq!(encode(&[sample(1, &rows[..1]), sample(1, &rows[..1])]), Err(EncodeError::Order));
-    assert_eq!(encode(&[sample(0, &rows[..1]), sample(1, &rows[..1])]), Err(EncodeError::Order));
-    assert_eq!(encode(&[sample(0, &[])]), Err(EncodeError::Bounds));
-    assert_eq!(encode(&[]), Err(EncodeError::Bounds));
-    let many: Vec<_> = (0..33).rev().map(|age_ms| sample(age_ms, &rows[..1])).collect();
-    assert_eq!(encode(&many[1..]), Ok(()));
-    assert_eq!(encode(&many), Err(EncodeError::Bounds));
-    let twice: &'static [Reading] = Vec::leak(vec![rows[0]; 2]);
-    assert_eq!(encode(&[sample(0, twice)]), Err(EncodeError::Order));
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use attest::{
     Answers, BandwidthBody, Body, Challenge, Claims, Device, EncodeError, MAX_MESSAGE, MAX_SAMPLES, Reading, Readings,
-    Recorder, SealError, SoftEd25519, TimedReading, VolatileBoot, arrived, decode, losses_digest, seal,
+    Recorder, Sample, SealError, SoftEd25519, TimedReading, VolatileBoot, arrived, decode, losses_digest, seal,
 };
 use common::{LOSSES, SEED, bodies, network, tag, tallies};
 use proptest::{collection::vec, prelude::*};
@@ -213,4 +213,27 @@ fn a_body_names_its_slot_or_none() {
         };
         assert_eq!(body.slot(), by_hand, "{}", body.class());
     }
+}
+
+#[test]
+fn the_attester_writes_no_samples_that_the_gate_refuses() {
+    let encode = |samples: &[Sample<'_>]| {
+        common::claims(Body::Telemetry(samples.into())).encode(&mut [0; MAX_MESSAGE]).map(|_| ())
+    };
+    let rows: [Reading; 65] = std::array::from_fn(|at| Reading { channel: at as u64, exponent: 0, mantissa: 0 });
+    let sample = |age_ms, readings: &'static [Reading]| Sample { age_ms, readings: readings.into() };
+    let rows: &'static [Reading] = Vec::leak(rows.to_vec());
+    assert_eq!(encode(&[sample(0, &rows[..64])]), Ok(()));
+    assert_eq!(encode(&[sample(0, rows)]), Err(EncodeError::Bounds));
+    assert_eq!(encode(&[sample(1, &rows[..63]), sample(0, &rows[..1])]), Ok(()));
+    assert_eq!(encode(&[sample(1, &rows[..63]), sample(0, &rows[..2])]), Err(EncodeError::Bounds));
+    assert_eq!(encode(&[sample(1, &rows[..1]), sample(1, &rows[..1])]), Err(EncodeError::Order));
+    assert_eq!(encode(&[sample(0, &rows[..1]), sample(1, &rows[..1])]), Err(EncodeError::Order));
+    assert_eq!(encode(&[sample(0, &[])]), Err(EncodeError::Bounds));
+    assert_eq!(encode(&[]), Err(EncodeError::Bounds));
+    let many: Vec<_> = (0..33).rev().map(|age_ms| sample(age_ms, &rows[..1])).collect();
+    assert_eq!(encode(&many[1..]), Ok(()));
+    assert_eq!(encode(&many), Err(EncodeError::Bounds));
+    let twice: &'static [Reading] = Vec::leak(vec![rows[0]; 2]);
+    assert_eq!(encode(&[sample(0, twice)]), Err(EncodeError::Order));
 }
