@@ -17,8 +17,13 @@ PROFILE = "tag:plumbline.invalid,2026:boot-1"
 NAMES = {
     1: "telemetry", 2: "heartbeat", 3: "boot", 4: "answer", 5: "commitment", 6: "witness", 7: "reveal", 8: "channels",
     9: "meter", 10: "fix", 11: "possession", 12: "work", 13: "opening", 14: "bandwidth", 15: "endorsement",
+    16: "metered", 17: "hello",
 }
 ALG = {"ed25519": -19, "p256": -9}
+CURVES = {
+    1: (ec.SECP256R1(), 32), 2: (ec.SECP384R1(), 48), 8: (ec.SECP256K1(), 32), 256: (ec.BrainpoolP256R1(), 32),
+    258: (ec.BrainpoolP384R1(), 48),
+}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -99,9 +104,13 @@ def body(number, given):
     if number == 13:
         return given[:3] + [unhex(given[3]), given[4]]
     if number == 14:
-        return given[:3] + [[[m, b, p, unhex(tags)] for m, b, p, tags in given[3]]]
+        return given[:3] + [[[m, b, p, unhex(tags), unhex(losses)] for m, b, p, tags, losses in given[3]]]
     if number == 15:
         return [unhex(given[0])]
+    if number == 16:
+        return given[:2] + [unhex(given[2]), unhex(given[3])] + given[4:]
+    if number == 17:
+        return given[:3] + [unhex(given[3])]
     return given
 
 
@@ -167,6 +176,24 @@ def check_functions(functions):
     rows = b"".join(u64(l) + unhex(p) + struct.pack(">ii", r, s) for l, p, r, s in heard["receptions"])
     count = struct.pack(">H", len(heard["receptions"]))
     same("witness", sha(b"plumbline/witness/v1", count, rows, unhex(heard["salt"])).hex(), heard["out"])
+    check_tally(f["tally"])
+    for key in f["meter_keys"]:
+        curve, point = key["curve"], unhex(key["point"])
+        name, size = CURVES[curve]
+        numbers = ec.EllipticCurvePublicKey.from_encoded_point(name, b"\x04" + point).public_numbers()
+        x, y = (n.to_bytes(size, "big") for n in (numbers.x, numbers.y))
+        same(f"meter key {curve}", sha(deterministic({1: 2, -1: curve, -2: x, -3: y})).hex(), key["out"])
+
+
+def check_tally(tally):
+    """The packets whose bit is not set, as many as arrived, and the digests."""
+    bitmap = bytes.fromhex(tally["bitmap"])
+    lost = {n for n in range(8 * len(bitmap)) if bitmap[n // 8] >> n % 8 & 1}
+    arrived = [n for n in range(len(tally["tags"])) if n not in lost]
+    same("packets", len(arrived), tally["packets"])
+    tags = b"".join(bytes.fromhex(tally["tags"][n]) for n in arrived)
+    same("tally's tags", sha(tags)[:16].hex(), tally["out_tags"])
+    same("tally's losses", sha(bitmap)[:16].hex(), tally["out_losses"])
 
 
 def main(path):

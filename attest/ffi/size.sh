@@ -73,13 +73,17 @@ adds() { # name, roots
   "$rust_lld" -flavor gnu --gc-sections -e attest_abi_version "${keep[@]}" "$out/release/libattest_c.a" -o "$out/flash-more.elf"
   printf '%-28s %10s %10s\n' "  + $1" "$(($(flash "$out/flash-more.elf") - $(flash "$out/flash-0.elf")))" "–"
 }
+adds "several instants" attest_telemetry_samples
 adds "endorsement" attest_endorsement
 adds "channels" attest_channels
 adds "meter" attest_meter
 adds "position" attest_position
 adds "storage answer" attest_storage_answer
 adds "compute" "attest_work_answer attest_work_opening"
-adds "bandwidth" attest_bandwidth_answer
+adds "bandwidth" "attest_bandwidth_answer attest_tally_digests"
+adds "hello" attest_hello
+adds "answers of every class" attest_answer_draw
+adds "a meter's own record" "attest_metered attest_meter_key"
 adds "queue and receipts" "attest_queue_new attest_queue_resume attest_queue_push attest_queue_get attest_queue_receipts"
 adds "committee keys" "attest_terms_trust attest_terms_follow attest_terms_beacon"
 row 1 ed25519 soft-ed25519 attest_soft_ed25519

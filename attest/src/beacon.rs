@@ -2,7 +2,7 @@
 //! (docs/protocol.md §§4, 5 and 11). The BLS check itself is the caller's, behind [`CheckCertificate`]: a pairing costs
 //! a microcontroller seconds and tens of kilobytes.
 
-use crate::{AnswerBody, Body, Network, challenge, hash::sha256};
+use crate::{Network, challenge, hash::sha256};
 
 /// The bytes of a beacon broadcast: slot, then certificate.
 pub const BEACON_LEN: usize = 56;
@@ -52,7 +52,7 @@ pub struct BeaconDomain {
     pub term: u64,
 }
 
-/// A challenge that a beacon holds for this device.
+/// A challenge that a beacon holds for this device; [`Device::answer`](crate::Device::answer) answers it, whatever its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// The lease.
@@ -114,12 +114,4 @@ pub fn derive<C: CheckCertificate>(
         return Err(BeaconError::Certificate);
     }
     Ok(beacon.challenge(device, lease, challenge_p))
-}
-
-impl Challenge {
-    /// Nonce and body of the answer, for [`Device::message`](crate::Device::message).
-    #[must_use]
-    pub const fn answer(&self) -> (Option<[u8; 32]>, Body<'static>) {
-        (Some(self.draw), Body::Answer(AnswerBody { lease: self.lease, slot: self.slot }))
-    }
 }

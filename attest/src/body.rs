@@ -1,24 +1,30 @@
-//! What messages of the first seven classes carry: boot, answers to uptime challenges, coverage (docs/protocol.md §2).
-//! Later classes have a file each below. Nothing here judges whether a claim is true.
+//! What boot, answers to uptime challenges and coverage's messages carry (docs/protocol.md §2). The other classes have a
+//! file each below. Nothing here judges whether a claim is true.
 
 mod bandwidth;
 mod channels;
 mod compute;
 mod energy;
 mod fix;
+mod hello;
 mod maker;
+mod metered;
 mod storage;
+mod telemetry;
 
-pub use bandwidth::{BandwidthBody, Tallies, Tally};
+pub use bandwidth::{Arrived, BandwidthBody, Tallies, Tally, arrived, losses_digest, tags_digest};
 pub use channels::{ChannelName, ChannelNames, Name, Unit};
 pub use compute::{MAX_MATRIX, OpeningBody, WorkBody};
 pub use energy::{MeterBody, MeterWindow, MeterWindows};
 pub use fix::{FixBody, Satellite, Satellites};
+pub use hello::HelloBody;
 pub use maker::EndorsementBody;
+pub use metered::{MAX_FOREIGN, MAX_RECORD, MeterCurve, MeteredBody, Record, RecordFormat, meter_key_thumbprint};
 pub use storage::{MAX_LEAF_AND_PATH, PossessionBody};
+pub use telemetry::{MAX_SAMPLES, Recorder, Sample, SampleIter, Samples, Taken, TimedReading};
 
 use crate::{
-    DecodeError, EncodeError, Location, Receptions,
+    Challenge, DecodeError, EncodeError, Location, Receptions,
     cbor::{Reader, Writer},
     field::{Field, tuple},
 };
@@ -89,6 +95,13 @@ tuple! {
         pub receptions: Receptions<'a>,
     }
     check |_| true
+}
+
+/// The answer to an uptime challenge says nothing more.
+impl From<&Challenge> for AnswerBody {
+    fn from(challenge: &Challenge) -> Self {
+        Self { lease: challenge.lease, slot: challenge.slot }
+    }
 }
 
 /// A place that may be missing: then an empty array.

@@ -1,5 +1,6 @@
 //! The message classes. **This table is the only place that a new class touches**, besides the file under `body/` that
-//! says what its fields are: number (signed), name (in topics), whether it answers a draw, and body.
+//! says what its fields are: number (signed), name (in topics), whether it answers a draw, body, and which of the body's
+//! fields names a slot, if one does.
 //!
 //! Numbers are appended, never used again, and stay below 24 (one byte in the signed external data).
 
@@ -7,26 +8,27 @@ use core::fmt;
 
 use crate::{
     AnswerBody, BandwidthBody, BootBody, ChannelNames, CommitmentBody, DecodeError, EncodeError, EndorsementBody,
-    FixBody, MeterBody, OpeningBody, PossessionBody, Readings, RevealBody, WitnessBody, WorkBody,
+    FixBody, HelloBody, MeterBody, MeteredBody, OpeningBody, PossessionBody, RevealBody, Samples, WitnessBody,
+    WorkBody,
     cbor::{Reader, Writer},
     field::Field,
 };
 
 classes! { 'a;
-    /// Readings of the device's channels, at most 32.
-    1 Telemetry "telemetry" says (Readings<'a>);
+    /// Readings of the device's channels at one instant or several.
+    1 Telemetry "telemetry" says (Samples<'a>);
     /// A sign of life without content.
     2 Heartbeat "heartbeat" says;
     /// Once per boot: binds the boot to firmware and place.
     3 Boot "boot" says (BootBody);
     /// The answer to an uptime challenge.
-    4 Answer "answer" answers (AnswerBody);
+    4 Answer "answer" answers (AnswerBody) slot;
     /// The anchor of a hash chain for later coverage secrets.
-    5 Commitment "commitment" says (CommitmentBody);
+    5 Commitment "commitment" says (CommitmentBody) first_slot;
     /// A commitment to what was heard in a slot.
-    6 Witness "witness" says (WitnessBody);
+    6 Witness "witness" says (WitnessBody) slot;
     /// The opening: own secret and receptions of a slot.
-    7 Reveal "reveal" says (RevealBody<'a>);
+    7 Reveal "reveal" says (RevealBody<'a>) slot;
     /// What the device's channels are called and measured in.
     8 Channels "channels" says (ChannelNames<'a>);
     /// Windows of an energy meter.
@@ -34,20 +36,24 @@ classes! { 'a;
     /// Where a satellite receiver says it is, and what it saw.
     10 Fix "fix" says (FixBody<'a>);
     /// The answer to a storage challenge: a leaf and its Merkle path.
-    11 Possession "possession" answers (PossessionBody<'a>);
+    11 Possession "possession" answers (PossessionBody<'a>) slot;
     /// The answer to a compute challenge: a commitment to the result's rows.
-    12 Work "work" answers (WorkBody);
+    12 Work "work" answers (WorkBody) slot;
     /// The rows of a compute commitment that a later beacon asked for, by the digest of their bytes.
-    13 Opening "opening" says (OpeningBody);
+    13 Opening "opening" says (OpeningBody) slot;
     /// The answer to a bandwidth challenge: what arrived from each challenger.
-    14 Bandwidth "bandwidth" answers (BandwidthBody<'a>);
+    14 Bandwidth "bandwidth" answers (BandwidthBody<'a>) slot;
     /// A maker's endorsement of this device's key.
     15 Endorsement "endorsement" says (EndorsementBody<'a>);
+    /// A record that a meter signed by itself, or its digest.
+    16 Metered "metered" says (MeteredBody<'a>);
+    /// Opens the way back to a device for one member's probes.
+    17 Hello "hello" answers (HelloBody) slot;
 }
 
 /// Makes the numbers, the names, the bodies and their reading and writing of one table.
 macro_rules! classes {
-    ($l:lifetime; $($(#[$doc:meta])* $number:literal $variant:ident $name:literal $kind:ident $(($body:ty))?;)*) => {
+    ($l:lifetime; $($(#[$doc:meta])* $number:literal $variant:ident $name:literal $kind:ident $(($body:ty))? $($slot:ident)?;)*) => {
         /// The class of a message. It is signed in the external data and carried by the topic, not by the envelope.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
@@ -96,6 +102,13 @@ macro_rules! classes {
                 match self { $(Self::$variant { .. } => Class::$variant,)* }
             }
 
+            /// The slot that the message names, of a commitment the first one; `None` for a class that names none.
+            #[must_use]
+            pub const fn slot(&self) -> Option<u64> {
+                $($(if let Self::$variant(body) = self { return Some(body.$slot); })?)*
+                None
+            }
+
             pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
                 match self { $(Self::$variant $((bound!(body, $body)))? => content!(out $(, body, $body)?),)* }
             }
@@ -118,6 +131,7 @@ macro_rules! classes {
                 }
             }
             impl<$l> Said for $body {}
+            answer!($kind, $l, $body);
         )?)*
     };
 }
@@ -128,6 +142,22 @@ macro_rules! kind {
     };
     (answers) => {
         true
+    };
+}
+
+/// What the bodies that answer a draw have in common.
+macro_rules! answer {
+    (says, $l:lifetime, $body:ty) => {};
+    (answers, $l:lifetime, $body:ty) => {
+        impl<$l> Answers for $body {
+            fn lease(&self) -> u64 {
+                self.lease
+            }
+
+            fn slot(&self) -> u64 {
+                self.slot
+            }
+        }
     };
 }
 
@@ -157,7 +187,7 @@ macro_rules! contained {
     };
 }
 
-use {bound, classes, contained, content, kind};
+use {answer, bound, classes, contained, content, kind};
 
 /// The body of a class that carries nothing.
 fn nothing(out: &mut Writer<'_>) -> Result<(), EncodeError> {
@@ -177,6 +207,14 @@ pub(crate) mod said {
 /// encoders of the classes it speaks.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Said: said::Write {}
+
+/// The body of a class that answers a draw ([`Class::answers`]), for [`Device::answer`](crate::Device::answer).
+pub trait Answers: Said {
+    /// The challenged lease.
+    fn lease(&self) -> u64;
+    /// The slot of the draw.
+    fn slot(&self) -> u64;
+}
 
 impl said::Write for Body<'_> {
     fn class(&self) -> Class {

@@ -1,7 +1,10 @@
 //! The attester: one boot of one device. It counts messages and links them, so that honest firmware cannot fork itself
 //! by mistake. Transport, clock and randomness are the caller's.
 
-use crate::{Network, PublicKey, Said, SealError, Signed, Signer, claims::Head, sign::seal_parts};
+use crate::{
+    Answers, Challenge, EncodeError, Network, PublicKey, Said, SealError, Signed, Signer, claims::Head,
+    sign::seal_parts,
+};
 
 /// Where the boot count survives a power cut. It is the only thing a device must persist.
 pub trait Storage {
@@ -90,6 +93,24 @@ impl<S: Signer> Device<S> {
         self.next_seq = seq.checked_add(1);
         self.prev = link(&signed.id);
         Ok(signed)
+    }
+
+    /// [`message`](Self::message) in answer to a challenge of any class: its draw is the nonce, and the answer must name its
+    /// lease and slot.
+    ///
+    /// # Errors
+    /// As `message`; [`EncodeError::Class`] for an answer to another challenge.
+    pub fn answer<'b, A: Answers>(
+        &mut self,
+        iat: Option<u64>,
+        challenge: &Challenge,
+        answer: &A,
+        buf: &'b mut [u8],
+    ) -> Result<Signed<'b>, SealError> {
+        if (answer.lease(), answer.slot()) != (challenge.lease, challenge.slot) {
+            return Err(EncodeError::Class.into());
+        }
+        self.message(iat, Some(challenge.draw), answer, buf)
     }
 
     /// The device's key id.

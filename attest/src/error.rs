@@ -33,7 +33,7 @@ pub enum DecodeError {
     /// A number, string or list is over its bound or has the wrong length.
     #[error("out of bounds")]
     Bounds,
-    /// Receptions do not ascend by lease.
+    /// Rows of a list are not in their order.
     #[error("not ascending")]
     Order,
 }
@@ -50,7 +50,7 @@ pub enum EncodeError {
     /// A number or list is over its bound.
     #[error("out of bounds")]
     Bounds,
-    /// Receptions do not ascend by lease.
+    /// Rows of a list are not in their order.
     #[error("not ascending")]
     Order,
 }

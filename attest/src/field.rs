@@ -49,7 +49,7 @@ macro_rules! narrow {
         }
     )*};
 }
-narrow!(u16 as u64, u32 as u64, i8 as i64, i32 as i64);
+narrow!(u8 as u64, u16 as u64, u32 as u64, i8 as i64, i32 as i64);
 
 impl<'a, const N: usize> Field<'a> for [u8; N] {
     fn write(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {

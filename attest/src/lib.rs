@@ -50,12 +50,14 @@ pub use beacon::{
     BEACON_LEN, Beacon, BeaconDomain, BeaconError, Challenge, CheckCertificate, Unchecked, beacon_message, derive,
 };
 pub use body::{
-    AnswerBody, BandwidthBody, BootBody, ChannelName, ChannelNames, CommitmentBody, EndorsementBody, FixBody,
-    MAX_CHAIN, MAX_LEAF_AND_PATH, MAX_MATRIX, MeterBody, MeterWindow, MeterWindows, Name, OpeningBody, PossessionBody,
-    RevealBody, Satellite, Satellites, Tallies, Tally, Unit, WitnessBody, WorkBody,
+    AnswerBody, Arrived, BandwidthBody, BootBody, ChannelName, ChannelNames, CommitmentBody, EndorsementBody, FixBody,
+    HelloBody, MAX_CHAIN, MAX_FOREIGN, MAX_LEAF_AND_PATH, MAX_MATRIX, MAX_RECORD, MAX_SAMPLES, MeterBody, MeterCurve,
+    MeterWindow, MeterWindows, MeteredBody, Name, OpeningBody, PossessionBody, Record, RecordFormat, Recorder,
+    RevealBody, Sample, SampleIter, Samples, Satellite, Satellites, Taken, Tallies, Tally, TimedReading, Unit,
+    WitnessBody, WorkBody, arrived, losses_digest, meter_key_thumbprint, tags_digest,
 };
 pub use claims::{Claims, EAT_PROFILE};
-pub use class::{Body, Class, Nothing, Said};
+pub use class::{Answers, Body, Class, Nothing, Said};
 pub use device::{BootError, Device, Storage, VolatileBoot, link};
 pub use endorsement::{Endorsement, EndorsementError, MAX_ENDORSEMENT, MAX_MODEL, Tier};
 #[cfg(feature = "alloc")]

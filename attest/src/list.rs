@@ -37,7 +37,7 @@ tuple! {
     check |_| true
 }
 
-/// Readings of a telemetry message, at most 32.
+/// Readings of one instant, at most 64, strictly ascending by channel.
 pub type Readings<'a> = List<'a, Reading>;
 /// Receptions of a reveal, at most 16, strictly ascending by lease.
 pub type Receptions<'a> = List<'a, Reception>;
@@ -61,10 +61,10 @@ impl Row for Reading {}
 impl Row for Reception {}
 
 impl row::Codec for Reading {
-    const MAX: usize = 32;
+    const MAX: usize = 64;
 
-    fn precedes(&self, _: &Self) -> bool {
-        true
+    fn precedes(&self, next: &Self) -> bool {
+        self.channel < next.channel
     }
 }
 

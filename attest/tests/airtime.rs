@@ -5,8 +5,8 @@ mod common;
 
 use std::{fs, path::PathBuf};
 
-use attest::{Body, Claims, MAX_MESSAGE, Reading, SoftEd25519, seal};
-use common::{SEED, bodies, claims, network};
+use attest::{Body, Claims, MAX_MESSAGE, Reading, Sample, SoftEd25519, seal};
+use common::{SEED, bodies, claims, network, widest_readings};
 
 /// LoRaWAN's own bytes around an application payload: MHDR 1, DevAddr 4, FCtrl 1, FCnt 2, FPort 1, MIC 4.
 const FRAME: u64 = 13;
@@ -60,12 +60,16 @@ fn the_formula_gives_the_known_times() {
 fn the_readme_has_this_table() {
     let readme = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).expect("part of the crate");
-    let eight = [Reading { channel: 1, exponent: -2, mantissa: 2_153_400 }; 8];
+    let eight: [Reading; 8] =
+        std::array::from_fn(|at| Reading { channel: at as u64, exponent: -2, mantissa: 2_153_400 });
+    let minute: [Sample<'_>; 6] =
+        std::array::from_fn(|at| Sample { age_ms: 50_000 - 10_000 * at as u32, readings: eight[..1].into() });
     let mut missing = Vec::new();
-    let widest = [Reading { channel: u64::MAX, exponent: i8::MIN, mantissa: i64::MIN }; 32];
+    let widest = widest_readings();
     for (name, body) in [
         ("heartbeat", Body::Heartbeat),
         ("telemetry, 8 readings", Body::Telemetry((&eight).into())),
+        ("telemetry, 6 instants", Body::Telemetry((&minute).into())),
         ("telemetry, 32 widest", Body::Telemetry((&widest).into())),
         ("boot with place", bodies()[2]),
         ("answer", bodies()[3]),
@@ -75,7 +79,9 @@ fn the_readme_has_this_table() {
         ("meter, 2 windows", bodies()[8]),
         ("fix, 2 satellites", bodies()[9]),
         ("storage leaf, 2 siblings", bodies()[10]),
+        ("bandwidth, 2 members", bodies()[13]),
         ("endorsement", bodies()[14]),
+        ("hello", bodies()[16]),
     ] {
         let row = row(name, size(body));
         println!("{row}");

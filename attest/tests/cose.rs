@@ -1,13 +1,14 @@
 //! Another implementation of COSE (`coset`) beside ours: what it builds we decode and verify, what we make it reads back,
-//! its Sig_structure is ours; and the examples of the COSE working group where they have our two algorithms.
+//! its Sig_structure is ours; and the examples of the COSE working group where they have our two algorithms. Last, the frame's
+//! deviations, each refused by kind.
 
 mod common;
 
 use std::{env, fs, path::PathBuf};
 
 use attest::{
-    Alg, Class, DecodeError, MAX_MESSAGE, PublicKey, ToBeSigned, decode, evidence_id, seal, sig_structure, verify,
-    verify_statement,
+    Alg, Body, Class, DecodeError, MAX_MESSAGE, PublicKey, SoftEd25519, ToBeSigned, decode, evidence_id, seal,
+    sig_structure, verify, verify_statement,
 };
 use common::{bodies, claims, network, payload, signers};
 use coset::{
@@ -191,4 +192,36 @@ fn the_working_groups_examples() {
     }
     println!("cose-wg: {good} verify, {bad} fail");
     assert!(good >= 6 && bad >= 4, "{good} good, {bad} bad: the examples were not read");
+}
+
+#[test]
+fn the_frame_is_held_to_its_form() {
+    use DecodeError::{Algorithm, Frame, NotShortest, Type};
+    let mut buf = [0; MAX_MESSAGE];
+    let signed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf).expect("seals");
+    let with = |at: usize, take: usize, put: &[u8]| {
+        let mut bytes = signed.bytes.to_vec();
+        bytes.splice(at..at + take, put.iter().copied());
+        decode(&bytes).map(|env| env.alg)
+    };
+    assert_eq!(with(5, 1, &[0x27]), Ok(attest::Alg::Ed25519), "the older alias");
+    assert_eq!(with(5, 1, &[0x26]), Ok(attest::Alg::Esp256), "the older alias");
+    for (what, at, take, put, error) in [
+        ("no tag", 0, 1, &[][..], Frame),
+        ("another tag", 0, 1, &[0xd1], Frame),
+        ("array(3)", 1, 1, &[0x83], Frame),
+        ("indefinite array", 1, 1, &[0x9f], Frame),
+        ("protected not shortest", 2, 1, &[0x58, 0x0d], Frame),
+        ("alg -7 as two bytes", 5, 1, &[0x38, 0x06], Frame),
+        ("HMAC", 5, 1, &[0x05], Algorithm),
+        ("kid label 5", 6, 1, &[0x05], Frame),
+        ("kid of nine bytes", 7, 1, &[0x49], Frame),
+        ("unprotected not empty", 16, 1, &[0xa1, 0x00, 0x00], Frame),
+        ("payload nil", 17, 39, &[0xf6], Type),
+        ("payload not shortest", 17, 1, &[0x59, 0x00], NotShortest),
+        ("payload indefinite", 17, 2, &[0x5f], Type),
+        ("signature of 63 bytes", 57, 1, &[0x3f], Frame),
+    ] {
+        assert_eq!(with(at, take, put), Err(error), "{what}");
+    }
 }

@@ -3,9 +3,9 @@
 mod common;
 
 use attest::{
-    BEACON_LEN, Beacon, BeaconDomain, BeaconError, Body, CheckCertificate, DecodeError, Device, Endorsement,
-    EndorsementError, MAX_ENDORSEMENT, MAX_MESSAGE, SealError, Signer, SoftEd25519, SoftP256, Tier, Unchecked,
-    VolatileBoot, beacon_message, challenge, decode, derive, verify,
+    AnswerBody, BEACON_LEN, Beacon, BeaconDomain, BeaconError, Body, CheckCertificate, Claims, DecodeError, Device,
+    Endorsement, EndorsementError, MAX_ENDORSEMENT, MAX_MESSAGE, SealError, Signer, SoftEd25519, SoftP256, Tier,
+    Unchecked, VolatileBoot, beacon_message, challenge, decode, derive, verify,
 };
 use common::{SEED, network, signers};
 
@@ -111,10 +111,11 @@ fn a_device_derives_its_challenge_from_the_broadcast() {
     // And answers it.
     let mut device =
         Device::boot(SoftEd25519::from_seed(SEED), &mut VolatileBoot::default(), network()).expect("boots");
-    let (nonce, body) = found.answer();
+    let key = device.public_key();
     let mut buf = [0; MAX_MESSAGE];
-    let signed = device.message(None, nonce, &body, &mut buf).expect("answers");
-    assert_eq!(body, Body::Answer(attest::AnswerBody { lease: 7, slot: 4 }));
+    let signed = device.answer(None, &found, &AnswerBody::from(&found), &mut buf).expect("answers");
     let env = decode(signed.bytes).expect("decodes");
-    assert!(verify(&env, signed.class, &network(), &device.public_key()).is_ok());
+    assert!(verify(&env, signed.class, &network(), &key).is_ok());
+    let claims = Claims::decode(signed.class, env.payload).expect("claims");
+    assert_eq!((claims.nonce, claims.body), (Some(found.draw), Body::Answer(AnswerBody { lease: 7, slot: 4 })));
 }

@@ -4,7 +4,7 @@ mod common;
 
 use attest::{
     AnswerBody, Body, BootBody, Claims, Class, CommitmentBody, DecodeError, EncodeError, Location, MAX_CHAIN,
-    MAX_MESSAGE, Reading, Reception, RevealBody, SoftEd25519, decode, seal,
+    MAX_MESSAGE, MAX_RECORD, MeteredBody, Reception, Record, RecordFormat, RevealBody, SoftEd25519, decode, seal,
 };
 use common::{bodies, claims, network, payload};
 
@@ -99,15 +99,15 @@ fn body(class: Class, text: &str) -> Result<(), DecodeError> {
 
 #[test]
 fn readings_are_held_to_their_bounds() {
-    use DecodeError::{Bounds, NotShortest, Type};
+    use DecodeError::{Bounds, NotShortest, Order, Type};
     let row = "83010203";
-    for (text, verdict) in [
-        ("80".to_owned(), Ok(())),
+    for (readings, verdict) in [
+        ("80".to_owned(), Err(Bounds)),
         (format!("81{row}"), Ok(())),
-        (format!("9820{}", row.repeat(32)), Ok(())),
-        (format!("9821{}", row.repeat(33)), Err(Bounds)),
         (format!("9801{row}"), Err(NotShortest)),
         (format!("9f{row}ff"), Err(Type)),
+        (format!("82{row}{row}"), Err(Order)),
+        (format!("82{row}83000203"), Err(Order)),
         ("81820102".to_owned(), Err(Bounds)),
         ("818401020304".to_owned(), Err(Bounds)),
         ("818301187f03".to_owned(), Ok(())),
@@ -121,7 +121,86 @@ fn readings_are_held_to_their_bounds() {
         ("818301023b8000000000000000".to_owned(), Err(Type)),
         ("818301021b8000000000000000".to_owned(), Err(Type)),
     ] {
+        assert_eq!(body(Class::Telemetry, &format!("818200{readings}")), verdict, "{readings}");
+    }
+}
+
+/// A list of samples of one reading each, oldest first.
+fn sampled(samples: usize) -> String {
+    let rows: String = (0..samples).rev().map(|age| format!("82{}8183010203", uint(age))).collect();
+    format!("{}{rows}", head(samples))
+}
+
+/// A sample at this age with readings of so many channels.
+fn at(age: &str, readings: usize) -> String {
+    let rows: String = (0..readings).map(|channel| format!("83{}0000", uint(channel))).collect();
+    format!("82{age}{}{rows}", head(readings))
+}
+
+/// The head of an array of fewer than 256.
+fn head(count: usize) -> String {
+    if count < 24 { format!("{:02x}", 0x80 + count) } else { format!("98{count:02x}") }
+}
+
+/// A number below 256.
+fn uint(number: usize) -> String {
+    if number < 24 { format!("{number:02x}") } else { format!("18{number:02x}") }
+}
+
+#[test]
+fn samples_are_held_to_their_bounds() {
+    use DecodeError::{Bounds, Order, Type};
+    for (text, verdict) in [
+        ("80".to_owned(), Err(Bounds)),
+        (sampled(32), Ok(())),
+        (sampled(33), Err(Bounds)),
+        (format!("81{}", at("00", 64)), Ok(())),
+        (format!("81{}", at("00", 65)), Err(Bounds)),
+        (format!("82{}{}", at("01", 63), at("00", 1)), Ok(())),
+        (format!("82{}{}", at("01", 63), at("00", 2)), Err(Bounds)),
+        (format!("82{}{}", at("01", 1), at("01", 1)), Err(Order)),
+        (format!("82{}{}", at("00", 1), at("01", 1)), Err(Order)),
+        (format!("81{}", at("1affffffff", 1)), Ok(())),
+        (format!("81{}", at("1b0000000100000000", 1)), Err(Bounds)),
+        (format!("81{}", at("20", 1)), Err(Type)),
+        (format!("81{}", at("fa3f800000", 1)), Err(Type)),
+        ("8183000000".to_owned(), Err(Bounds)),
+        ("8183010203".to_owned(), Err(Bounds)), // readings without an age
+    ] {
         assert_eq!(body(Class::Telemetry, &text), verdict, "{text}");
+    }
+}
+
+#[test]
+fn records_and_hellos_are_held_to_their_bounds() {
+    use Class::{Hello, Metered};
+    use DecodeError::{Bounds, Type};
+    let (b16, b32) = (format!("50{}", "00".repeat(16)), format!("5820{}", "00".repeat(32)));
+    let whole = |len: usize| format!("840101{b32}59{len:04x}{}", "00".repeat(len));
+    for (class, text, verdict) in [
+        (Metered, format!("840101{b32}4100"), Ok(())),
+        (Metered, format!("840100{b32}4100"), Err(Bounds)), // no format
+        (Metered, format!("840118ff{b32}4100"), Ok(())),    // one of a later version
+        (Metered, format!("8401190100{b32}4100"), Err(Bounds)),
+        (Metered, format!("840101{b16}4100"), Err(Bounds)),
+        (Metered, format!("840101{b32}40"), Err(Bounds)),
+        (Metered, format!("840101{b32}6100"), Err(Type)),
+        (Metered, whole(838), Ok(())),
+        (Metered, whole(839), Err(Bounds)),
+        (Metered, format!("850101{b32}{b32}190347"), Ok(())),
+        (Metered, format!("850101{b32}{b32}190346"), Err(Bounds)), // it fits
+        (Metered, format!("850101{b32}{b32}1a00010000"), Ok(())),
+        (Metered, format!("850101{b32}{b32}1a00010001"), Err(Bounds)),
+        (Metered, format!("850101{b32}{b16}190347"), Err(Bounds)),
+        (Metered, format!("830101{b32}"), Err(Bounds)),
+        (Metered, format!("860101{b32}{b32}19034700"), Err(Bounds)),
+        (Hello, format!("84010203{b16}"), Ok(())),
+        (Hello, format!("84010203{b32}"), Err(Bounds)),
+        (Hello, format!("8401021b0000000100000000{b16}"), Err(Bounds)),
+        (Hello, "83010203".to_owned(), Err(Bounds)),
+    ] {
+        let found = if class.answers() { answering(class, &text) } else { body(class, &text) };
+        assert_eq!(found, verdict, "{class} {text}");
     }
 }
 
@@ -214,9 +293,11 @@ fn the_later_classes_are_held_to_their_bounds() {
         (Opening, format!("85010200{b32}01"), Err(Bounds)),
         (Opening, format!("85010203{b32}00"), Err(Bounds)),
         (Opening, format!("85010203{b16}01"), Err(Bounds)),
-        (Bandwidth, format!("840102038184010203{b16}"), Ok(())),
-        (Bandwidth, format!("840102008184010203{b16}"), Err(Bounds)),
-        (Bandwidth, format!("840102038284010203{b16}84010203{b16}"), Err(Order)),
+        (Bandwidth, format!("840102038185010203{b16}{b16}"), Ok(())),
+        (Bandwidth, format!("840102038184010203{b16}"), Err(Bounds)), // without losses
+        (Bandwidth, format!("840102008185010203{b16}{b16}"), Err(Bounds)),
+        (Bandwidth, format!("84010203818501021b0000000100000000{b16}{b16}"), Err(Bounds)),
+        (Bandwidth, format!("840102038285010203{b16}{b16}85010203{b16}{b16}"), Err(Order)),
         (Endorsement, "8140".to_owned(), Err(Bounds)),
         (Endorsement, "80".to_owned(), Err(Bounds)),
         (Endorsement, "8100".to_owned(), Err(Type)),
@@ -260,42 +341,14 @@ fn a_boot_is_held_to_its_bounds() {
 }
 
 #[test]
-fn the_frame_is_held_to_its_form() {
-    use DecodeError::{Algorithm, Frame, NotShortest, Type};
-    let mut buf = [0; MAX_MESSAGE];
-    let signed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf).expect("seals");
-    let with = |at: usize, take: usize, put: &[u8]| {
-        let mut bytes = signed.bytes.to_vec();
-        bytes.splice(at..at + take, put.iter().copied());
-        decode(&bytes).map(|env| env.alg)
-    };
-    assert_eq!(with(5, 1, &[0x27]), Ok(attest::Alg::Ed25519), "the older alias");
-    assert_eq!(with(5, 1, &[0x26]), Ok(attest::Alg::Esp256), "the older alias");
-    for (what, at, take, put, error) in [
-        ("no tag", 0, 1, &[][..], Frame),
-        ("another tag", 0, 1, &[0xd1], Frame),
-        ("array(3)", 1, 1, &[0x83], Frame),
-        ("indefinite array", 1, 1, &[0x9f], Frame),
-        ("protected not shortest", 2, 1, &[0x58, 0x0d], Frame),
-        ("alg -7 as two bytes", 5, 1, &[0x38, 0x06], Frame),
-        ("HMAC", 5, 1, &[0x05], Algorithm),
-        ("kid label 5", 6, 1, &[0x05], Frame),
-        ("kid of nine bytes", 7, 1, &[0x49], Frame),
-        ("unprotected not empty", 16, 1, &[0xa1, 0x00, 0x00], Frame),
-        ("payload nil", 17, 39, &[0xf6], Type),
-        ("payload not shortest", 17, 1, &[0x59, 0x00], NotShortest),
-        ("payload indefinite", 17, 2, &[0x5f], Type),
-        ("signature of 63 bytes", 57, 1, &[0x3f], Frame),
-    ] {
-        assert_eq!(with(at, take, put), Err(error), "{what}");
-    }
-}
-
-#[test]
 fn the_attester_cannot_write_what_the_gate_refuses() {
     let encode = |body: Body<'_>| claims(body).encode(&mut [0; MAX_MESSAGE]).map(|_| ());
-    let reading = [Reading { channel: 0, exponent: 0, mantissa: 0 }; 33];
-    assert_eq!(encode(Body::Telemetry((&reading).into())), Err(EncodeError::Bounds));
+    for record in [Record::Whole(&[]), Record::Whole(&[0; MAX_RECORD + 1]), digest(MAX_RECORD), digest(65_537)] {
+        let body = MeteredBody { lease: 0, format: RecordFormat::OCMF, meter: [0; 32], record };
+        assert_eq!(encode(Body::Metered(body)), Err(EncodeError::Bounds), "{record:?}");
+    }
+    let none = MeteredBody { lease: 0, format: RecordFormat(0), meter: [0; 32], record: Record::Whole(&[0]) };
+    assert_eq!(encode(Body::Metered(none)), Err(EncodeError::Bounds));
     let heard = |lease| Reception { lease, payload: [0; 16], rssi: 0, snr: 0 };
     let reveal = |rows: &[Reception]| {
         encode(Body::Reveal(RevealBody { slot: 0, secret: None, salt: [0; 16], receptions: rows.into() }))
@@ -320,4 +373,9 @@ fn the_attester_cannot_write_what_the_gate_refuses() {
         let sealed = seal(&SoftEd25519::from_seed([9; 32]), &network(), &claims(Body::Heartbeat), &mut buf[..room]);
         assert_eq!(sealed, Err(EncodeError::Buffer.into()), "{room}");
     }
+}
+
+/// A record of so many bytes, by its digest.
+fn digest(length: usize) -> Record<'static> {
+    Record::Digest { digest: [0; 32], length: u32::try_from(length).expect("small") }
 }

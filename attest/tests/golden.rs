@@ -6,11 +6,15 @@ mod common;
 use std::{env, fs, path::PathBuf};
 
 use attest::{
-    Body, BootBody, Claims, DEVICE_KEY_STATEMENT_MAX, Location, MAX_MESSAGE, Reading, Reception, RevealBody, Signer,
-    ToBeSigned, challenge, decode, device_key_statement, evidence_id, location_commitment, network_id, seal,
-    sig_structure, topic_up, verify, verify_statement,
+    Body, BootBody, Claims, DEVICE_KEY_STATEMENT_MAX, Location, MAX_MESSAGE, MAX_RECORD, MeteredBody, Reading,
+    Reception, Record, RecordFormat, RevealBody, Signer, Tally, ToBeSigned, challenge, decode, device_key_statement,
+    evidence_id, location_commitment, meter_key_thumbprint, network_id, seal, sig_structure, topic_up, verify,
+    verify_statement,
 };
-use common::{IAT, REGISTRY, SEED, bodies, claims, network, payload, signers};
+use common::{
+    IAT, METER_POINTS, READINGS, REGISTRY, SEED, bodies, claims, meter_key, network, payload, signers, tallies,
+    widest_readings,
+};
 use serde_json::{Value, json};
 
 fn vectors_file() -> PathBuf {
@@ -19,8 +23,9 @@ fn vectors_file() -> PathBuf {
 
 fn body_json(body: &Body<'_>) -> Value {
     match body {
-        Body::Telemetry(readings) => {
-            readings.iter().map(|r| json!([r.channel, r.exponent, r.mantissa])).collect::<Vec<_>>().into()
+        Body::Telemetry(samples) => {
+            let row = |r: Reading| json!([r.channel, r.exponent, r.mantissa]);
+            samples.iter().map(|s| json!([s.age_ms, s.readings.iter().map(row).collect::<Vec<_>>()])).collect()
         }
         Body::Heartbeat => json!([]),
         Body::Boot(BootBody { seed, firmware, location }) => json!([
@@ -59,10 +64,18 @@ fn later_body_json(body: &Body<'_>) -> Value {
         Body::Work(b) => json!([b.lease, b.slot, b.size, b.rounds, hex::encode(b.root)]),
         Body::Opening(b) => json!([b.lease, b.slot, b.rows, hex::encode(b.content), b.length]),
         Body::Bandwidth(b) => {
-            let tallies = b.tallies.iter().map(|t| json!([t.member, t.bytes, t.packets, hex::encode(t.tags)]));
+            let row = |t: Tally| json!([t.member, t.bytes, t.packets, hex::encode(t.tags), hex::encode(t.losses)]);
+            let tallies = b.tallies.iter().map(row);
             json!([b.lease, b.slot, b.span_us, tallies.collect::<Vec<_>>()])
         }
         Body::Endorsement(b) => json!([hex::encode(b.certificate())]),
+        Body::Metered(b) => match b.record {
+            Record::Whole(bytes) => json!([b.lease, b.format.0, hex::encode(b.meter), hex::encode(bytes)]),
+            Record::Digest { digest, length } => {
+                json!([b.lease, b.format.0, hex::encode(b.meter), hex::encode(digest), length])
+            }
+        },
+        Body::Hello(b) => json!([b.lease, b.slot, b.member, hex::encode(b.token)]),
         earlier => panic!("{} has its own arm", earlier.class()),
     }
 }
@@ -97,15 +110,24 @@ fn messages() -> Vec<Value> {
         for body in bodies() {
             out.push(message(body.class().name(), alg, &*signer, &claims(body)));
         }
-        // The corners: no clock, nothing optional, and the longest telemetry.
+        // The corners: no clock, nothing optional, one instant, the longest readings, a long record.
         let bare = Claims { iat: None, boot: u32::MAX, seq: 0, prev: [0; 16], ..claims(Body::Heartbeat) };
         out.push(message("heartbeat without a clock", alg, &*signer, &bare));
         let boot = Body::Boot(BootBody { seed: [1; 16], firmware: [2; 32], location: None });
         out.push(message("boot without a place", alg, &*signer, &claims(boot)));
         let silent = RevealBody { slot: 0, secret: None, salt: [3; 16], receptions: Default::default() };
         out.push(message("reveal of nothing", alg, &*signer, &claims(Body::Reveal(silent))));
-        let widest = [Reading { channel: u64::MAX, exponent: i8::MIN, mantissa: i64::MIN }; 32];
+        let now = Body::Telemetry((&READINGS).into());
+        out.push(message("telemetry of one instant", alg, &*signer, &claims(now)));
+        let widest = widest_readings();
         out.push(message("longest telemetry", alg, &*signer, &claims(Body::Telemetry((&widest).into()))));
+        let long = Body::Metered(MeteredBody {
+            lease: 7,
+            format: RecordFormat::OCPP,
+            meter: meter_key(),
+            record: Record::of(&[0x6d; MAX_RECORD + 1]),
+        });
+        out.push(message("metered by digest", alg, &*signer, &claims(long)));
     }
     out
 }
@@ -133,6 +155,15 @@ fn functions() -> Value {
             "salt": hex::encode([0x5b; 16]),
             "out": hex::encode(challenge::witness_commitment(common::RECEPTIONS, &[0x5b; 16])),
         },
+        "tally": {
+            "tags": (0..12).map(|number| hex::encode(common::tag(number))).collect::<Vec<_>>(),
+            "packets": tallies()[0].packets, "bitmap": hex::encode(common::LOSSES),
+            "out_tags": hex::encode(tallies()[0].tags), "out_losses": hex::encode(tallies()[0].losses),
+        },
+        "meter_keys": METER_POINTS.iter().map(|(curve, point)| {
+            let out = meter_key_thumbprint(*curve, &hex::decode(point).expect("hex")).expect("its length");
+            json!({"curve": curve.as_u16(), "point": point, "out": hex::encode(out)})
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -160,7 +191,7 @@ fn keys() -> Vec<Value> {
 #[test]
 fn every_byte_is_pinned() {
     let now = json!({
-        "version": 1, "chain_id": 31_337, "registry": hex::encode(REGISTRY), "network": hex::encode(network()),
+        "version": 2, "chain_id": 31_337, "registry": hex::encode(REGISTRY), "network": hex::encode(network()),
         "keys": keys(), "functions": functions(), "messages": messages(),
     });
     if env::var_os("PLUMBLINE_BLESS").is_some() {
@@ -215,6 +246,7 @@ fn sizes_are_the_published_ones() {
     assert_eq!(size(Claims { boot: 1, seq: 0, ..heartbeat }), [121, 121]);
     assert_eq!(size(old), [131, 131]);
     assert_eq!(size(Claims { boot: u32::MAX, ..old }), [133, 133]);
-    let readings = [Reading { channel: 1, exponent: -2, mantissa: 2_153_400 }; 8];
-    assert_eq!(size(Claims { body: Body::Telemetry((&readings).into()), ..old }), [195, 195]);
+    let readings: [Reading; 8] =
+        std::array::from_fn(|at| Reading { channel: at as u64, exponent: -2, mantissa: 2_153_400 });
+    assert_eq!(size(Claims { body: Body::Telemetry((&readings).into()), ..old }), [198, 198]);
 }

@@ -4,15 +4,27 @@ mod common;
 
 use attest::{
     AnswerBody, BandwidthBody, Beacon, Body, BootBody, ChannelName, Claims, Class, CommitmentBody, Endorsement,
-    EndorsementBody, FixBody, Location, MAX_CHAIN, MAX_ENDORSEMENT, MAX_MESSAGE, MeterBody, MeterWindow, Name,
-    OpeningBody, PossessionBody, Reading, Reception, RevealBody, Satellite, SoftEd25519, Tally, Tier, Unit,
-    WitnessBody, WorkBody, decode, seal,
+    EndorsementBody, FixBody, HelloBody, List, Location, MAX_CHAIN, MAX_ENDORSEMENT, MAX_MESSAGE, MAX_RECORD,
+    MeterBody, MeterWindow, MeteredBody, Name, OpeningBody, PossessionBody, Reading, Reception, Record, RecordFormat,
+    RevealBody, Sample, Satellite, SoftEd25519, Tally, Tier, Unit, WitnessBody, WorkBody, decode, seal,
 };
 use common::{network, payload};
 use proptest::{collection::vec, option, prelude::*};
 
+/// Samples that fit into a message: ages descending, channels ascending.
+fn samples() -> impl Strategy<Value = Vec<(u32, Vec<Reading>)>> {
+    vec(((any::<u32>(), 0u32..32), readings()), 1..=8).prop_map(|rows| {
+        let mut rows: Vec<_> = rows.into_iter().map(|((age, shift), readings)| (age >> shift, readings)).collect();
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
+        rows.dedup_by_key(|row| row.0);
+        rows
+    })
+}
+
 fn readings() -> impl Strategy<Value = Vec<Reading>> {
-    vec((bits(), any::<i8>(), any::<i64>(), 0u32..64), 0..=32).prop_map(|rows| {
+    vec((bits(), any::<i8>(), any::<i64>(), 0u32..64), 1..=4).prop_map(|mut rows| {
+        rows.sort_unstable();
+        rows.dedup_by_key(|row| row.0);
         rows.into_iter()
             .map(|(channel, exponent, mantissa, shift)| Reading { channel, exponent, mantissa: mantissa >> shift })
             .collect()
@@ -53,10 +65,12 @@ fn satellites() -> impl Strategy<Value = Vec<Satellite>> {
 }
 
 fn tallies() -> impl Strategy<Value = Vec<Tally>> {
-    vec((any::<u32>(), bits(), bits(), any::<[u8; 16]>()), 0..=16).prop_map(|mut rows| {
+    vec((any::<u8>(), bits(), any::<u32>(), any::<([u8; 16], [u8; 16])>()), 0..=16).prop_map(|mut rows| {
         rows.sort_unstable();
         rows.dedup_by_key(|row| row.0);
-        rows.into_iter().map(|(member, bytes, packets, tags)| Tally { member, bytes, packets, tags }).collect()
+        let row =
+            |(member, bytes, packets, (tags, losses))| Tally { member: u8::into(member), bytes, packets, tags, losses };
+        rows.into_iter().map(row).collect()
     })
 }
 
@@ -76,7 +90,7 @@ fn channels() -> impl Strategy<Value = Vec<ChannelName>> {
 /// Every list that a body may borrow.
 #[derive(Clone, Debug)]
 struct Lists {
-    readings: Vec<Reading>,
+    samples: Vec<Sample<'static>>,
     receptions: Vec<Reception>,
     windows: Vec<MeterWindow>,
     satellites: Vec<Satellite>,
@@ -85,6 +99,7 @@ struct Lists {
     leaf: Vec<u8>,
     path: Vec<u8>,
     certificate: Vec<u8>,
+    record: Vec<u8>,
 }
 
 /// Owned claims of any class; the lists are borrowed when the claims are made.
@@ -111,7 +126,7 @@ impl Owned {
         let ((.., lease, slot, length), (hash, _, salt)) = (self.numbers, self.hashes);
         let (secret, receptions) = (self.secret, self.lists.receptions.as_slice().into());
         match self.class {
-            Class::Telemetry => Body::Telemetry(self.lists.readings.as_slice().into()),
+            Class::Telemetry => Body::Telemetry(self.lists.samples.as_slice().into()),
             Class::Heartbeat => Body::Heartbeat,
             Class::Boot => {
                 let location = self.place.map(|(lat, lon)| Location { lat, lon, salt });
@@ -126,7 +141,7 @@ impl Owned {
     }
 
     fn later_body(&self) -> Body<'_> {
-        let ((.., lease, slot, length), (hash, ..), lists) = (self.numbers, self.hashes, &self.lists);
+        let ((.., lease, slot, length), (hash, _, salt), lists) = (self.numbers, self.hashes, &self.lists);
         let (exponent, hdop, count, height_cm) = self.small;
         match self.class {
             Class::Channels => Body::Channels(lists.channels.as_slice().into()),
@@ -149,6 +164,11 @@ impl Owned {
                 let tallies = lists.tallies.as_slice().into();
                 Body::Bandwidth(BandwidthBody { lease, slot, span_us: slot | 1, tallies })
             }
+            Class::Metered => {
+                let record = Record::of(&lists.record);
+                Body::Metered(MeteredBody { lease, format: RecordFormat(hash[0] | 1), meter: hash, record })
+            }
+            Class::Hello => Body::Hello(HelloBody { lease, slot, member: count, token: salt }),
             Class::Endorsement => Body::Endorsement(EndorsementBody::new(&lists.certificate).expect("well-formed")),
             earlier => panic!("{earlier} has its own arm"),
         }
@@ -162,10 +182,13 @@ fn lists() -> impl Strategy<Value = Lists> {
         let len = made.as_ref().encode(&mut room).expect("fits");
         room[..len].to_vec()
     });
-    let rows = (readings(), receptions(), windows(), satellites(), tallies(), channels());
-    (rows, vec(any::<u8>(), 1..=128), path, certificate).prop_map(|(rows, leaf, path, certificate)| {
-        let (readings, receptions, windows, satellites, tallies, channels) = rows;
-        Lists { readings, receptions, windows, satellites, tallies, channels, leaf, path, certificate }
+    let rows = (samples(), receptions(), windows(), satellites(), tallies(), channels());
+    let record = (1..=2 * MAX_RECORD, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]);
+    (rows, vec(any::<u8>(), 1..=128), path, certificate, record).prop_map(|(rows, leaf, path, certificate, record)| {
+        let (samples, receptions, windows, satellites, tallies, channels) = rows;
+        let leak = |(age_ms, readings)| Sample { age_ms, readings: List::from_slice(Vec::leak(readings)) };
+        let samples = samples.into_iter().map(leak).collect();
+        Lists { samples, receptions, windows, satellites, tallies, channels, leaf, path, certificate, record }
     })
 }
 

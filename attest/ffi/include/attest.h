@@ -23,7 +23,8 @@ extern "C" {
 #define ATTEST_MAX_MESSAGE 1024
 #define ATTEST_BEACON_LEN 56
 #define ATTEST_TOPIC_LEN 45      /* longest topic with its final zero */
-#define ATTEST_MAX_READINGS 32
+#define ATTEST_MAX_READINGS 64
+#define ATTEST_MAX_SAMPLES 32
 #define ATTEST_MAX_RECEPTIONS 16
 #define ATTEST_MAX_CHANNELS 20
 #define ATTEST_MAX_WINDOWS 16
@@ -31,6 +32,8 @@ extern "C" {
 #define ATTEST_MAX_TALLIES 16
 #define ATTEST_MAX_LEAF_AND_PATH 768
 #define ATTEST_MAX_ENDORSEMENT 224
+#define ATTEST_MAX_RECORD 838    /* longest record of a meter that stands in a message */
+#define ATTEST_MAX_FOREIGN 65536 /* longest that is named by its digest */
 #define ATTEST_QUEUE_HEAD 40     /* bytes of a queue beside its messages */
 #define ATTEST_QUEUE_RECORD 51   /* bytes of a queued message beside its own */
 #define ATTEST_TERMS_LEN 538     /* bytes of what a device knows of its committee's keys */
@@ -57,6 +60,19 @@ extern "C" {
 #define ATTEST_CLASS_OPENING 13
 #define ATTEST_CLASS_BANDWIDTH 14
 #define ATTEST_CLASS_ENDORSEMENT 15
+#define ATTEST_CLASS_METERED 16
+#define ATTEST_CLASS_HELLO 17
+
+/* Formats of a meter's record. */
+#define ATTEST_OCMF 1 /* OCMF|payload|signature, byte for byte as the meter gave it */
+#define ATTEST_OCPP 2 /* SignedMeterValue's signed data, decoded from base64 */
+
+/* Curves of a meter's key. */
+#define ATTEST_CURVE_P256 1
+#define ATTEST_CURVE_P384 2
+#define ATTEST_CURVE_SECP256K1 8
+#define ATTEST_CURVE_BRAINPOOLP256R1 256
+#define ATTEST_CURVE_BRAINPOOLP384R1 258
 
 /* Statuses; numbers never change meaning. */
 #define ATTEST_OK 0
@@ -123,6 +139,12 @@ typedef struct attest_reading {
     int8_t exponent;
     int64_t mantissa;
 } attest_reading;
+
+/* at_ms by the device's own count of milliseconds, which may wrap */
+typedef struct attest_timed_reading {
+    uint32_t at_ms;
+    attest_reading reading;
+} attest_timed_reading;
 
 /* rssi in 0.01 dBm, snr in 0.01 dB */
 typedef struct attest_reception {
@@ -205,13 +227,55 @@ typedef struct attest_opening {
     uint64_t length;
 } attest_opening;
 
-/* what arrived from one challenging member; tags: first 16 bytes of SHA-256 over the packets' tags in order */
+/* what arrived from one challenging member; tags, losses: attest_tally_digests */
 typedef struct attest_tally {
     uint32_t member;
     uint64_t bytes;
-    uint64_t packets;
+    uint32_t packets;
     uint8_t tags[16];
+    uint8_t losses[16];
 } attest_tally;
+
+/* span in microseconds; tallies strictly ascending by member */
+typedef struct attest_arrivals {
+    uint64_t lease;
+    uint64_t slot;
+    uint64_t span_us;
+    const attest_tally *tallies;
+    size_t count;
+} attest_arrivals;
+
+/* token random, fresh for each member and slot, and a secret of the two until the span is over */
+typedef struct attest_path {
+    uint64_t lease;
+    uint64_t slot;
+    uint32_t member;
+    uint8_t token[16];
+} attest_path;
+
+/* format ATTEST_OCMF or ATTEST_OCPP; meter from attest_meter_key; 1 to ATTEST_MAX_FOREIGN bytes */
+typedef struct attest_record {
+    uint64_t lease;
+    uint8_t format;
+    uint8_t meter[32];
+    const uint8_t *record;
+    size_t record_len;
+} attest_record;
+
+/* The answer to a challenge of lease and slot, with its draw. Set struct_size to sizeof(attest_draw_answer), and the pointer of
+ * the class: none for ATTEST_CLASS_ANSWER, possession, work, arrivals for ATTEST_CLASS_BANDWIDTH, path for ATTEST_CLASS_HELLO.
+ * Its lease and slot must be the challenge's; the other pointers are not read. */
+typedef struct attest_draw_answer {
+    uint32_t struct_size;
+    uint32_t message_class;
+    uint64_t lease;
+    uint64_t slot;
+    uint8_t draw[32];
+    const attest_possession *possession;
+    const attest_work *work;
+    const attest_arrivals *arrivals;
+    const attest_path *path;
+} attest_draw_answer;
 
 /* A message in a queue: bytes[0..len] lies in the queue's memory, until the next call that changes the queue. */
 typedef struct attest_queued {
@@ -261,6 +325,9 @@ int32_t attest_prove_possession(attest_device *device, uint64_t chain_id, const 
 /* One function per message class. */
 int32_t attest_heartbeat(attest_device *device, const uint64_t *iat, uint8_t *buf, size_t buf_len, attest_message *out);
 int32_t attest_telemetry(attest_device *device, const uint64_t *iat, const attest_reading *readings, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+/* several instants: oldest first, those of one time strictly ascending by channel, at most ATTEST_MAX_SAMPLES times; now_ms is the
+ * count of milliseconds at iat. ATTEST_BUFFER: too much for one message, send half of it */
+int32_t attest_telemetry_samples(attest_device *device, const uint64_t *iat, uint32_t now_ms, const attest_timed_reading *readings, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
 /* seed 16 bytes (random, fresh per boot), firmware 32 bytes (SHA-256), location may be null */
 int32_t attest_boot_message(attest_device *device, const uint64_t *iat, const uint8_t *seed, const uint8_t *firmware, const attest_location *location, uint8_t *buf, size_t buf_len, attest_message *out);
 int32_t attest_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, uint64_t lease, uint64_t slot, uint8_t *buf, size_t buf_len, attest_message *out);
@@ -278,8 +345,14 @@ int32_t attest_position(attest_device *device, const uint64_t *iat, const attest
 int32_t attest_storage_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_possession *given, uint8_t *buf, size_t buf_len, attest_message *out);
 int32_t attest_work_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_work *work, uint8_t *buf, size_t buf_len, attest_message *out);
 int32_t attest_work_opening(attest_device *device, const uint64_t *iat, const attest_opening *opening, uint8_t *buf, size_t buf_len, attest_message *out);
-/* span in microseconds; tallies strictly ascending by member */
-int32_t attest_bandwidth_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, uint64_t lease, uint64_t slot, uint64_t span_us, const attest_tally *tallies, size_t count, uint8_t *buf, size_t buf_len, attest_message *out);
+int32_t attest_bandwidth_answer(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_arrivals *arrivals, uint8_t *buf, size_t buf_len, attest_message *out);
+/* send it to the member as one datagram from the socket on which probes are awaited; publish it when the span is over */
+int32_t attest_hello(attest_device *device, const uint64_t *iat, const uint8_t *draw, const attest_path *path, uint8_t *buf, size_t buf_len, attest_message *out);
+/* Any of the answers above, attest_answer included. It links the encoders of all of them: firmware of one class is smaller with
+ * that class's own function. ATTEST_BOUNDS for a class that answers no draw, or an answer to another lease or slot. */
+int32_t attest_answer_draw(attest_device *device, const uint64_t *iat, const attest_draw_answer *given, uint8_t *buf, size_t buf_len, attest_message *out);
+/* a record that a meter signed; one longer than ATTEST_MAX_RECORD goes by its digest and travels as content */
+int32_t attest_metered(attest_device *device, const uint64_t *iat, const attest_record *given, uint8_t *buf, size_t buf_len, attest_message *out);
 /* the certificate as the maker gave it, at most ATTEST_MAX_ENDORSEMENT bytes; nodes refuse what is no endorsement */
 int32_t attest_endorsement(attest_device *device, const uint64_t *iat, const uint8_t *certificate, size_t len, uint8_t *buf, size_t buf_len, attest_message *out);
 
@@ -318,6 +391,12 @@ int32_t attest_chain_anchor(const uint8_t *secret0, uint32_t length, uint8_t *an
 int32_t attest_chain_secret(const uint8_t *secret0, uint64_t first_slot, uint32_t length, uint64_t slot, uint8_t *secret);
 int32_t attest_transmission(const uint8_t *secret, const uint8_t *draw, uint8_t *payload, uint8_t *attenuation_db);
 int32_t attest_witness_commitment(const attest_reception *receptions, size_t count, const uint8_t *salt, uint8_t *commitment);
+
+/* Bandwidth: tags are 16 bytes each, of the packets that arrived, in the order of their numbers; bit n % 8 of bitmap[n / 8] is 1
+ * when packet n did not arrive although a later one did; the bitmap ends with its last byte that is not 0. 16 bytes each out. */
+int32_t attest_tally_digests(const uint8_t *tags, size_t packets, const uint8_t *bitmap, size_t bitmap_len, uint8_t *tags_out, uint8_t *losses_out);
+/* Thumbprint (32 bytes) of a meter's key: x then y, big-endian, each as long as the curve's field (32 or 48 bytes). */
+int32_t attest_meter_key(uint32_t curve, const uint8_t *point, size_t point_len, uint8_t *thumbprint);
 
 /* Software signers, when the library was built with features soft-ed25519 and soft-p256. They fill `signer`; ctx then
  * points to `seed` (32 bytes), which must outlive the device. */

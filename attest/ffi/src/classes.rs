@@ -1,15 +1,16 @@
-//! One function per message class from 8 on: channels, meter, position, storage, compute, bandwidth, endorsement.
+//! One function per message class from 8 on that answers no draw: channels, meter, position, opening, endorsement, a
+//! meter's own record.
 
 use attest::{
-    BandwidthBody, ChannelName, ChannelNames, EndorsementBody, FixBody, MeterBody, MeterWindow, OpeningBody,
-    PossessionBody, Satellite, Tally, WorkBody,
+    ChannelName, ChannelNames, EndorsementBody, FixBody, MeterBody, MeterWindow, MeteredBody, OpeningBody, Record,
+    RecordFormat, Satellite,
 };
 
 use crate::{
     messages::make,
     types::{
-        attest_channel, attest_device, attest_fix, attest_message, attest_meter_window, attest_opening,
-        attest_possession, attest_satellite, attest_tally, attest_work, bytes, list, read, status,
+        attest_channel, attest_device, attest_fix, attest_message, attest_meter_window, attest_opening, attest_record,
+        attest_satellite, list, read, status,
     },
 };
 
@@ -84,54 +85,6 @@ pub unsafe extern "C" fn attest_position(
     status(tell())
 }
 
-/// The answer to a storage challenge.
-///
-/// # Safety
-/// As the header says; `draw` has 32 bytes, leaf and path as long as their structs say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn attest_storage_answer(
-    device: *mut attest_device,
-    iat: *const u64,
-    draw: *const u8,
-    given: *const attest_possession,
-    buf: *mut u8,
-    buf_len: usize,
-    out: *mut attest_message,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    let tell = || unsafe {
-        let given = read(given)?;
-        let (leaf, path) = (list(given.leaf, given.leaf_len)?, list(given.path, given.path_len)?);
-        let attest_possession { lease, slot, sample, index, .. } = *given;
-        let body = PossessionBody { lease, slot, sample, index, leaf, path };
-        make(device, iat, Some(*bytes(draw)?), &body, buf, buf_len, out)
-    };
-    status(tell())
-}
-
-/// The answer to a compute challenge.
-///
-/// # Safety
-/// As the header says; `draw` has 32 bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn attest_work_answer(
-    device: *mut attest_device,
-    iat: *const u64,
-    draw: *const u8,
-    work: *const attest_work,
-    buf: *mut u8,
-    buf_len: usize,
-    out: *mut attest_message,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    let tell = || unsafe {
-        let attest_work { lease, slot, size, rounds, root } = *read(work)?;
-        let body = WorkBody { lease, slot, size, rounds, root };
-        make(device, iat, Some(*bytes(draw)?), &body, buf, buf_len, out)
-    };
-    status(tell())
-}
-
 /// The rows of a compute commitment.
 ///
 /// # Safety
@@ -149,33 +102,6 @@ pub unsafe extern "C" fn attest_work_opening(
     let tell = || unsafe {
         let attest_opening { lease, slot, rows, content, length } = *read(opening)?;
         make(device, iat, None, &OpeningBody { lease, slot, rows, content, length }, buf, buf_len, out)
-    };
-    status(tell())
-}
-
-/// The answer to a bandwidth challenge.
-///
-/// # Safety
-/// As the header says; `draw` has 32 bytes, `tallies` points to `count` tallies.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn attest_bandwidth_answer(
-    device: *mut attest_device,
-    iat: *const u64,
-    draw: *const u8,
-    lease: u64,
-    slot: u64,
-    span_us: u64,
-    tallies: *const attest_tally,
-    count: usize,
-    buf: *mut u8,
-    buf_len: usize,
-    out: *mut attest_message,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    let tell = || unsafe {
-        let tallies = list(tallies.cast::<Tally>(), count)?.into();
-        let body = BandwidthBody { lease, slot, span_us, tallies };
-        make(device, iat, Some(*bytes(draw)?), &body, buf, buf_len, out)
     };
     status(tell())
 }
@@ -198,6 +124,28 @@ pub unsafe extern "C" fn attest_endorsement(
     let tell = || unsafe {
         let body = EndorsementBody::unread(list(certificate, len)?);
         make(device, iat, None, &body, buf, buf_len, out)
+    };
+    status(tell())
+}
+
+/// A record that a meter signed by itself; a long one goes by its digest and length.
+///
+/// # Safety
+/// As the header says; the record is as long as its struct says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn attest_metered(
+    device: *mut attest_device,
+    iat: *const u64,
+    given: *const attest_record,
+    buf: *mut u8,
+    buf_len: usize,
+    out: *mut attest_message,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let tell = || unsafe {
+        let attest_record { lease, format, meter, record, record_len } = *read(given)?;
+        let record = Record::of(list(record, record_len)?);
+        make(device, iat, None, &MeteredBody { lease, format: RecordFormat(format), meter, record }, buf, buf_len, out)
     };
     status(tell())
 }

@@ -3,6 +3,7 @@
 //! Left out: verification (that is the node's) and any transport.
 #![cfg_attr(target_os = "none", no_std)]
 
+mod answers;
 mod classes;
 mod messages;
 mod pure;
@@ -13,6 +14,7 @@ mod status;
 mod terms;
 mod types;
 
+pub use answers::*;
 pub use classes::*;
 pub use messages::*;
 pub use pure::*;

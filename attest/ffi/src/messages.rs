@@ -1,16 +1,17 @@
-//! Boot, and one function per message class. Each writes into the caller's buffer and advances the device only when it
+//! Boot, and one function per message class up to 7 that answers no draw. Each writes into the caller's buffer and advances the device only when it
 //! succeeds.
 
 use attest::{
-    AnswerBody, BootBody, CommitmentBody, Location, Nothing, Reading, Readings, Reception, RevealBody, Said, Signer,
-    ToBeSigned, WitnessBody, device_key_statement,
+    BootBody, CommitmentBody, Location, Nothing, Reading, Readings, Reception, RevealBody, Said, Signer, Taken,
+    TimedReading, ToBeSigned, WitnessBody, device_key_statement,
 };
 
 use crate::{
     status::{ATTEST_SIGN, of_boot, of_seal},
     types::{
         CSigner, CStorage, Inner, attest_device, attest_location, attest_message, attest_reading, attest_reception,
-        attest_signer, attest_storage, buffer, bytes, bytes_mut, list, read, same_size, status, write,
+        attest_signer, attest_storage, attest_timed_reading, buffer, bytes, bytes_mut, list, read, same_size, status,
+        write,
     },
 };
 
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn attest_heartbeat(
     status(unsafe { make(device, iat, None, &Nothing, buf, buf_len, out) })
 }
 
-/// Telemetry, at most 32 readings.
+/// Telemetry of one instant, at most 64 readings.
 ///
 /// # Safety
 /// As the header says; `readings` points to `count` readings.
@@ -111,6 +112,30 @@ pub unsafe extern "C" fn attest_telemetry(
         // The two rows have one layout, see types.rs.
         let readings = list(readings.cast::<Reading>(), count)?;
         make(device, iat, None, &Readings::from_slice(readings), buf, buf_len, out)
+    };
+    status(tell())
+}
+
+/// Telemetry of several instants, at most 64 readings.
+///
+/// # Safety
+/// As the header says; `readings` points to `count` readings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn attest_telemetry_samples(
+    device: *mut attest_device,
+    iat: *const u64,
+    now_ms: u32,
+    readings: *const attest_timed_reading,
+    count: usize,
+    buf: *mut u8,
+    buf_len: usize,
+    out: *mut attest_message,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let tell = || unsafe {
+        // The two rows have one layout, see types.rs.
+        let readings = list(readings.cast::<TimedReading>(), count)?;
+        make(device, iat, None, &Taken { readings, now_ms }, buf, buf_len, out)
     };
     status(tell())
 }
@@ -136,26 +161,6 @@ pub unsafe extern "C" fn attest_boot_message(
         let body = BootBody { seed: *bytes(seed)?, firmware: *bytes(firmware)?, location };
         make(device, iat, None, &body, buf, buf_len, out)
     };
-    status(tell())
-}
-
-/// The answer to a challenge.
-///
-/// # Safety
-/// As the header says; `draw` has 32 bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn attest_answer(
-    device: *mut attest_device,
-    iat: *const u64,
-    draw: *const u8,
-    lease: u64,
-    slot: u64,
-    buf: *mut u8,
-    buf_len: usize,
-    out: *mut attest_message,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    let tell = || unsafe { make(device, iat, Some(*bytes(draw)?), &AnswerBody { lease, slot }, buf, buf_len, out) };
     status(tell())
 }
 

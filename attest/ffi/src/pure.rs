@@ -1,6 +1,9 @@
-//! The functions without state: network id, topic, challenge, hash chain, transmission, witness commitment.
+//! The functions without state: network id, topic, challenge, hash chain, transmission, witness commitment, the digests
+//! of a bandwidth tally, a meter key's thumbprint.
 
-use attest::{Beacon, Class, challenge, network_id, topic_up};
+use attest::{
+    Beacon, Class, MeterCurve, challenge, losses_digest, meter_key_thumbprint, network_id, tags_digest, topic_up,
+};
 
 use crate::{
     messages::heard,
@@ -11,7 +14,7 @@ use crate::{
 /// The version of this interface; goes up when a struct or function changes.
 #[unsafe(no_mangle)]
 pub extern "C" fn attest_abi_version() -> u32 {
-    3
+    4
 }
 
 /// The network id of a chain and its CommitteeRegistry, 8 bytes.
@@ -148,6 +151,44 @@ pub unsafe extern "C" fn attest_witness_commitment(
             return Err(ATTEST_BOUNDS);
         }
         *bytes_mut(commitment)? = challenge::witness_commitment(rows.iter().copied(), bytes(salt)?);
+        Ok(())
+    };
+    status(get())
+}
+
+/// The digests of a tally: over the tags of the packets that arrived, and over the loss bitmap; 16 bytes each.
+///
+/// # Safety
+/// `tags` has 16 bytes for each of `packets`, `bitmap` has `bitmap_len`, `tags_out` and `losses_out` take 16.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn attest_tally_digests(
+    tags: *const u8,
+    packets: usize,
+    bitmap: *const u8,
+    bitmap_len: usize,
+    tags_out: *mut u8,
+    losses_out: *mut u8,
+) -> i32 {
+    // SAFETY: the caller's promise; bytes have no alignment.
+    let get = || unsafe {
+        let tags = list(tags.cast::<[u8; 16]>(), packets)?;
+        *bytes_mut(tags_out)? = tags_digest(tags.iter().copied());
+        *bytes_mut(losses_out)? = losses_digest(list(bitmap, bitmap_len)?);
+        Ok(())
+    };
+    status(get())
+}
+
+/// The thumbprint of a meter's key, 32 bytes.
+///
+/// # Safety
+/// `point` has `point_len` bytes, `thumbprint` takes 32.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn attest_meter_key(curve: u32, point: *const u8, point_len: usize, thumbprint: *mut u8) -> i32 {
+    // SAFETY: the caller's promise.
+    let get = || unsafe {
+        let curve = u16::try_from(curve).ok().and_then(MeterCurve::from_u16).ok_or(ATTEST_BOUNDS)?;
+        *bytes_mut(thumbprint)? = meter_key_thumbprint(curve, list(point, point_len)?).ok_or(ATTEST_BOUNDS)?;
         Ok(())
     };
     status(get())

@@ -8,7 +8,7 @@ use core::{
 
 use attest::{
     ChannelName, CheckReceipt, Device, EvidenceId, MeterWindow, PublicKey, Reading, Reception, Satellite, SignError,
-    Signer, Storage, Tally, ToBeSigned,
+    Signer, Storage, Tally, TimedReading, ToBeSigned,
 };
 
 use crate::status::{ATTEST_NOT_BOOTED, ATTEST_NULL, ATTEST_SIGNER, ATTEST_STRUCT_SIZE};
@@ -192,6 +192,66 @@ pub struct attest_opening {
     pub length: u64,
 }
 
+/// A reading and when it was taken, by the device's own count of milliseconds.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_timed_reading {
+    pub at_ms: u32,
+    pub reading: attest_reading,
+}
+
+/// A record that a meter signed.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_record {
+    pub lease: u64,
+    pub format: u8,
+    pub meter: [u8; 32],
+    pub record: *const u8,
+    pub record_len: usize,
+}
+
+/// The opening of a path to one member.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_path {
+    pub lease: u64,
+    pub slot: u64,
+    pub member: u32,
+    pub token: [u8; 16],
+}
+
+/// What arrived from every challenger.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_arrivals {
+    pub lease: u64,
+    pub slot: u64,
+    pub span_us: u64,
+    pub tallies: *const attest_tally,
+    pub count: usize,
+}
+
+/// The answer to a challenge of any class.
+#[repr(C)]
+#[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
+#[derive(Clone, Copy)]
+pub struct attest_draw_answer {
+    pub struct_size: u32,
+    pub message_class: u32,
+    pub lease: u64,
+    pub slot: u64,
+    pub draw: [u8; 32],
+    pub possession: *const attest_possession,
+    pub work: *const attest_work,
+    pub arrivals: *const attest_arrivals,
+    pub path: *const attest_path,
+}
+
 /// What arrived from one challenger.
 #[repr(C)]
 #[allow(non_camel_case_types, missing_docs, reason = "the header documents the fields")]
@@ -199,8 +259,9 @@ pub struct attest_opening {
 pub struct attest_tally {
     pub member: u32,
     pub bytes: u64,
-    pub packets: u64,
+    pub packets: u32,
     pub tags: [u8; 16],
+    pub losses: [u8; 16],
 }
 
 /// A message that waits in a queue; `bytes` points into the queue's memory.
@@ -262,7 +323,8 @@ same_layout!(attest_reading, Reading, channel, exponent, mantissa);
 same_layout!(attest_reception, Reception, lease, payload, rssi, snr);
 same_layout!(attest_meter_window, MeterWindow, start, end, first, last, sampled, peak);
 same_layout!(attest_satellite, Satellite, id, elevation, azimuth, cn0);
-same_layout!(attest_tally, Tally, member, bytes, packets, tags);
+same_layout!(attest_tally, Tally, member, bytes, packets, tags, losses);
+same_layout!(attest_timed_reading, TimedReading, at_ms, reading);
 // A name is its bytes, then their number; the library checks both before it writes them.
 same_layout!(attest_channel, ChannelName, channel, unit, name);
 const _: () = assert!(

@@ -148,12 +148,20 @@ fn answers_to_compute_and_bandwidth_and_an_endorsement() {
         |d, b, n, m| unsafe { attest_work_opening(d, null(), &raw const opening, b, n, m) },
         |claims| assert!(matches!(claims.body, Body::Opening(body) if body.rows == 3 && body.length == 6)),
     );
-    let tallies = [attest_tally { member: 2, bytes: 3, packets: 4, tags: [6; 16] }];
+    let tallies = [attest_tally { member: 2, bytes: 3, packets: 4, tags: [6; 16], losses: [7; 16] }];
+    let arrivals = attest_arrivals { lease: 1, slot: 2, span_us: 3, tallies: tallies.as_ptr(), count: 1 };
     world.says(
-        |d, b, n, m| unsafe {
-            attest_bandwidth_answer(d, null(), draw.as_ptr(), 1, 2, 3, tallies.as_ptr(), 1, b, n, m)
+        |d, b, n, m| unsafe { attest_bandwidth_answer(d, null(), draw.as_ptr(), &raw const arrivals, b, n, m) },
+        |claims| {
+            let Body::Bandwidth(body) = claims.body else { panic!("{claims:?}") };
+            let tally = body.tallies.iter().next().expect("one");
+            assert_eq!((body.span_us, tally.packets, tally.tags, tally.losses), (3, 4, [6; 16], [7; 16]));
         },
-        |claims| assert!(matches!(claims.body, Body::Bandwidth(body) if body.span_us == 3 && body.tallies.len() == 1)),
+    );
+    let path = attest_path { lease: 1, slot: 2, member: 3, token: [8; 16] };
+    world.says(
+        |d, b, n, m| unsafe { attest_hello(d, null(), draw.as_ptr(), &raw const path, b, n, m) },
+        |claims| assert!(matches!(claims.body, Body::Hello(body) if body.member == 3 && body.token == [8; 16])),
     );
     // A certificate by hand: [[1, device, 2, firmware, "M", 5, maker], signature].
     let b32 = [&[0x58, 0x20][..], &[9; 32]].concat();
@@ -163,6 +171,108 @@ fn answers_to_compute_and_bandwidth_and_an_endorsement() {
         |d, b, n, m| unsafe { attest_endorsement(d, null(), certificate.as_ptr(), certificate.len(), b, n, m) },
         |claims| assert!(matches!(claims.body, Body::Endorsement(body) if body.certificate() == certificate)),
     );
+}
+
+#[test]
+fn one_call_answers_a_draw_of_every_class() {
+    let mut world = World::new();
+    let leaf = [1u8; 5];
+    let possession = attest_possession {
+        lease: 1,
+        slot: 2,
+        sample: 3,
+        index: 4,
+        leaf: leaf.as_ptr(),
+        leaf_len: 5,
+        path: null(),
+        path_len: 0,
+    };
+    let work = attest_work { lease: 1, slot: 2, size: 64, rounds: 3, root: [4; 32] };
+    let arrivals = attest_arrivals { lease: 1, slot: 2, span_us: 3, tallies: null(), count: 0 };
+    let path = attest_path { lease: 1, slot: 2, member: 3, token: [8; 16] };
+    let given = attest_draw_answer {
+        struct_size: u32::try_from(size_of::<attest_draw_answer>()).expect("small"),
+        message_class: 0,
+        lease: 1,
+        slot: 2,
+        draw: [0xd7; 32],
+        possession: &raw const possession,
+        work: &raw const work,
+        arrivals: &raw const arrivals,
+        path: &raw const path,
+    };
+    for class in Class::ALL {
+        let given = attest_draw_answer { message_class: class.as_u8().into(), ..given };
+        if class.answers() {
+            world.says(
+                |d, b, n, m| unsafe { attest_answer_draw(d, null(), &raw const given, b, n, m) },
+                |claims| assert_eq!((claims.nonce, claims.body.class()), (Some(given.draw), class)),
+            );
+        }
+        let mut refused = |given: &attest_draw_answer| unsafe {
+            let (device, out) = (&raw mut world.device, &raw mut world.message);
+            attest_answer_draw(device, null(), given, world.buf.as_mut_ptr(), world.buf.len(), out)
+        };
+        if !class.answers() {
+            assert_eq!(refused(&given), ATTEST_BOUNDS, "{class}");
+        } else if class != Class::Answer {
+            assert_eq!(refused(&attest_draw_answer { slot: 3, ..given }), ATTEST_BOUNDS, "{class}");
+            let bare = attest_draw_answer { possession: null(), work: null(), arrivals: null(), path: null(), ..given };
+            assert_eq!(refused(&bare), ATTEST_NULL, "{class}");
+        }
+        assert_eq!(refused(&attest_draw_answer { struct_size: 1, ..given }), ATTEST_STRUCT_SIZE);
+    }
+}
+
+#[test]
+fn samples_and_records_say_what_they_were_given() {
+    let mut world = World::new();
+    let row =
+        |at_ms, channel| attest_timed_reading { at_ms, reading: attest_reading { channel, exponent: -1, mantissa: 5 } };
+    let rows = [row(u32::MAX, 1), row(u32::MAX, 2), row(9, 1)];
+    world.says(
+        |d, b, n, m| unsafe { attest_telemetry_samples(d, null(), 10, rows.as_ptr(), 3, b, n, m) },
+        |claims| {
+            let Body::Telemetry(samples) = claims.body else { panic!("{claims:?}") };
+            let told: Vec<_> = samples.iter().map(|sample| (sample.age_ms, sample.readings.len())).collect();
+            assert_eq!(told, [(11, 2), (1, 1)]);
+        },
+    );
+    let now = attest_reading { channel: 1, exponent: 0, mantissa: 2 };
+    world.says(
+        |d, b, n, m| unsafe { attest_telemetry(d, null(), &raw const now, 1, b, n, m) },
+        |claims| assert!(matches!(claims.body, Body::Telemetry(samples) if samples.iter().all(|one| one.age_ms == 0))),
+    );
+    let long = vec![7u8; 65_537];
+    for (len, expected) in [(0, ATTEST_BOUNDS), (838, ATTEST_OK), (839, ATTEST_OK), (65_537, ATTEST_BOUNDS)] {
+        let given = attest_record { lease: 1, format: 1, meter: [2; 32], record: long.as_ptr(), record_len: len };
+        let (device, out) = (&raw mut world.device, &raw mut world.message);
+        let status = unsafe { attest_metered(device, null(), &raw const given, world.buf.as_mut_ptr(), 1024, out) };
+        assert_eq!(status, expected, "{len}");
+        if status == ATTEST_OK {
+            let env = decode(&world.buf[..world.message.len]).expect("an envelope");
+            let claims = Claims::decode(Class::Metered, env.payload).expect("what C can say, nodes accept");
+            assert!(matches!(claims.body, Body::Metered(body) if body.record.is(&long[..len])), "{len}");
+        }
+    }
+}
+
+#[test]
+fn the_digests_are_the_librarys() {
+    let (tags, bitmap) = ([[1u8; 16], [2; 16]], [2u8]);
+    let (mut of_tags, mut of_losses) = ([0; 16], [0; 16]);
+    // SAFETY: as above.
+    let status = unsafe {
+        let (tags, bitmap) = (tags.as_ptr().cast::<u8>(), bitmap.as_ptr());
+        attest_tally_digests(tags, 2, bitmap, 1, of_tags.as_mut_ptr(), of_losses.as_mut_ptr())
+    };
+    assert_eq!((status, of_tags), (ATTEST_OK, attest::tags_digest(tags)));
+    assert_eq!(of_losses, attest::losses_digest(&bitmap));
+    let (point, mut thumbprint) = ([3u8; 96], [0; 32]);
+    let mut key = |curve, len| unsafe { attest_meter_key(curve, point.as_ptr(), len, thumbprint.as_mut_ptr()) };
+    assert_eq!([key(1, 96), key(258, 64), key(3, 64), key(65_537, 64)], [ATTEST_BOUNDS; 4]);
+    assert_eq!(key(258, 96), ATTEST_OK);
+    assert_eq!(Some(thumbprint), attest::meter_key_thumbprint(attest::MeterCurve::BrainpoolP384r1, &point));
 }
 
 /// Takes the signature of member 1 only.

@@ -62,7 +62,7 @@ fn declared(rust: &str, name: &str) -> String {
 /// Every exported function, by name, as its C prototype.
 fn exported() -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    for source in ["classes", "messages", "pure", "queue", "soft", "status", "terms"] {
+    for source in ["answers", "classes", "messages", "pure", "queue", "soft", "status", "terms"] {
         let text = file(&format!("src/{source}.rs"));
         for part in text.split("#[unsafe(no_mangle)]").skip(1) {
             let (_, rest) = part.split_once("fn ").expect("a function");
@@ -168,6 +168,11 @@ fn every_constant_has_its_value() {
         ("BEACON_LEN", attest::BEACON_LEN),
         ("TOPIC_LEN", longest),
         ("MAX_READINGS", attest::Readings::MAX),
+        ("MAX_SAMPLES", attest::MAX_SAMPLES),
+        ("MAX_RECORD", attest::MAX_RECORD),
+        ("MAX_FOREIGN", attest::MAX_FOREIGN as usize),
+        ("OCMF", attest::RecordFormat::OCMF.0.into()),
+        ("OCPP", attest::RecordFormat::OCPP.0.into()),
         ("MAX_RECEPTIONS", attest::Receptions::MAX),
         ("MAX_CHAIN", attest::MAX_CHAIN as usize),
         ("MAX_CHANNELS", attest::ChannelNames::MAX),
@@ -184,6 +189,9 @@ fn every_constant_has_its_value() {
         ("P256", attest::Alg::Esp256.id().into()),
     ] {
         known.push((format!("ATTEST_{name}"), i64::try_from(value).expect("small")));
+    }
+    for curve in attest::MeterCurve::ALL {
+        known.push((format!("ATTEST_CURVE_{curve:?}").to_uppercase(), curve.as_u16().into()));
     }
     for (name, value) in known {
         assert_eq!(defined.remove(name.as_str()), Some(value), "{name}");

@@ -84,6 +84,7 @@ static __attribute__((noinline)) void live(void) {
     }
     print("\n");
     check(attest_boot_message(&device, &now, bytes, draw, 0, buf, sizeof buf, &message));
+    for (int i = 0; i < ATTEST_MAX_READINGS; i++) readings[i].channel = (uint64_t)i;
     check(attest_telemetry(&device, &now, readings, ATTEST_MAX_READINGS, buf, sizeof buf, &message));
     check(attest_challenge(bytes, sizeof bytes, 9, 1, UINT64_MAX, &slot, draw));
     check(attest_answer(&device, &now, draw, 1, slot, buf, sizeof buf, &message));

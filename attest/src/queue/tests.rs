@@ -3,7 +3,7 @@
 use std::{vec, vec::Vec};
 
 use super::*;
-use crate::{Device, Nothing, Readings, SoftEd25519, VolatileBoot};
+use crate::{Device, Nothing, Reading, Samples, SoftEd25519, VolatileBoot};
 
 const NETWORK: Network = [3; 8];
 
@@ -11,12 +11,12 @@ const NETWORK: Network = [3; 8];
 fn messages() -> Vec<(Class, Vec<u8>, EvidenceId)> {
     let mut device =
         Device::boot(SoftEd25519::from_seed([1; 32]), &mut VolatileBoot::default(), NETWORK).expect("boots");
-    let readings = [crate::Reading { channel: 1, exponent: 0, mantissa: 7 }; 20];
+    let readings: [Reading; 20] = core::array::from_fn(|at| Reading { channel: at as u64, exponent: 0, mantissa: 7 });
     (0..5usize)
         .map(|n| {
             let mut buf = [0; MAX_MESSAGE];
-            let list = Readings::from_slice(&readings[..n * 5]);
-            let body: &dyn crate::Said = if n == 2 { &Nothing } else { &list };
+            let samples = Samples::from(&readings[..(n * 5).max(1)]);
+            let body: &dyn crate::Said = if n == 2 { &Nothing } else { &samples };
             let signed = device.message(None, None, body, &mut buf).expect("speaks");
             (signed.class, signed.bytes.to_vec(), signed.id)
         })

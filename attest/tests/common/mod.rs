@@ -3,9 +3,10 @@
 
 use attest::{
     AnswerBody, BandwidthBody, Body, BootBody, ChannelName, ChannelNames, Claims, Class, CommitmentBody, Endorsement,
-    EndorsementBody, FixBody, Location, MAX_ENDORSEMENT, MeterBody, MeterWindow, Name, Network, OpeningBody,
-    PossessionBody, Reading, Reception, RevealBody, Satellite, Signer, SoftEd25519, SoftP256, Tally, Tier, Unit,
-    WitnessBody, WorkBody, challenge, network_id,
+    EndorsementBody, FixBody, HelloBody, Location, MAX_ENDORSEMENT, MeterBody, MeterCurve, MeterWindow, MeteredBody,
+    Name, Network, OpeningBody, PossessionBody, Reading, Readings, Reception, Record, RecordFormat, RevealBody, Sample,
+    Satellite, Signer, SoftEd25519, SoftP256, Tallies, Tally, Tier, Unit, WitnessBody, WorkBody, challenge,
+    losses_digest, meter_key_thumbprint, network_id, tags_digest,
 };
 
 /// The registry of the examples.
@@ -17,6 +18,7 @@ pub(crate) const IAT: u64 = 1_700_000_000;
 
 /// Eight plausible readings: temperature, humidity and the ends of the ranges.
 pub(crate) const READINGS: [Reading; 8] = [
+    Reading { channel: 0, exponent: -25, mantissa: 0 },
     Reading { channel: 1, exponent: -2, mantissa: 2153 },
     Reading { channel: 2, exponent: -1, mantissa: 455 },
     Reading { channel: 3, exponent: 0, mantissa: -7 },
@@ -24,7 +26,18 @@ pub(crate) const READINGS: [Reading; 8] = [
     Reading { channel: 256, exponent: -128, mantissa: -25 },
     Reading { channel: 65_536, exponent: 127, mantissa: i64::MIN },
     Reading { channel: u64::MAX, exponent: 23, mantissa: i64::MAX },
-    Reading { channel: 0, exponent: -25, mantissa: 0 },
+];
+
+/// The longest readings there are, as many as a message holds.
+pub(crate) fn widest_readings() -> [Reading; 32] {
+    std::array::from_fn(|at| Reading { channel: u64::MAX - 31 + at as u64, exponent: i8::MIN, mantissa: i64::MIN })
+}
+
+/// Three instants: the oldest age there is, one of the same channels, and now.
+pub(crate) const SAMPLES: [Sample<'static>; 3] = [
+    Sample { age_ms: u32::MAX, readings: Readings::from_slice(READINGS.first_chunk::<2>().unwrap()) },
+    Sample { age_ms: 1_500, readings: Readings::from_slice(READINGS.first_chunk::<1>().unwrap()) },
+    Sample { age_ms: 0, readings: Readings::from_slice(&READINGS) },
 ];
 
 /// Two receptions.
@@ -45,11 +58,70 @@ pub(crate) const SATELLITES: [Satellite; 2] = [
     Satellite { id: 2_011, elevation: 90, azimuth: 359, cn0: 455 },
 ];
 
-/// What arrived from two challengers.
-pub(crate) const TALLIES: [Tally; 2] = [
-    Tally { member: 0, bytes: 125_000_000, packets: 90_000, tags: [0x7a; 16] },
-    Tally { member: u32::MAX, bytes: u64::MAX, packets: 0, tags: [0x7b; 16] },
+/// The packets 1, 8 and 9 of twelve, lost on the way from the first challenger.
+pub(crate) const LOSSES: [u8; 2] = [0b10, 0b11];
+
+/// The tag of a packet of the examples.
+pub(crate) fn tag(number: u32) -> [u8; 16] {
+    [u8::try_from(number).expect("a small example"); 16]
+}
+
+/// What arrived from two challengers: nine packets of twelve, and the ends of the ranges.
+pub(crate) fn tallies() -> [Tally; 2] {
+    let tags = tags_digest([0, 2, 3, 4, 5, 6, 7, 10, 11].map(tag));
+    [
+        Tally { member: 0, bytes: 10_800, packets: 9, tags, losses: losses_digest(&LOSSES) },
+        Tally { member: u32::MAX, bytes: u64::MAX, packets: u32::MAX, tags: [0x7b; 16], losses: losses_digest(&[]) },
+    ]
+}
+
+/// A meter key of every curve, x then y: the public key whose secret is the number of the example seed.
+pub(crate) const METER_POINTS: [(MeterCurve, &str); 5] = [
+    (
+        MeterCurve::P256,
+        concat!(
+            "3ad3861a95621392516bb593ef05583ed2e5866f5cb6260a3017237fd89b90af",
+            "d0961c7e37075a6791a39c61f56295b02b6d26567b615e60aa41ee1c8e83388d",
+        ),
+    ),
+    (
+        MeterCurve::P384,
+        concat!(
+            "5ffefdb6674f31d55be96af5759934d6ad52086df72561bd6859d35856ef6b0bf9f17d3aec58578b7872898a807236ff",
+            "578622c6226f7a543838519bc7339de8d86b161f419d8c2da9df68ce9b28e2800e77ed07a46d34bd43d00c339667f18a",
+        ),
+    ),
+    (
+        MeterCurve::Secp256k1,
+        concat!(
+            "24653eac434488002cc06bbfb7f10fe18991e35f9fe4302dbea6d2353dc0ab1c",
+            "119fc5009a032aa9fe47f5e149bb8442f71f884ccb516590686d8ff6ab91c613",
+        ),
+    ),
+    (
+        MeterCurve::BrainpoolP256r1,
+        concat!(
+            "5aba724b7356495f81643ab75c104509d2011f8bd83f1acb458c1b0c39dfd15d",
+            "720de5e8254b18089dec14e7763a5881ffb19aa6fad703b25508abf91c4a655c",
+        ),
+    ),
+    (
+        MeterCurve::BrainpoolP384r1,
+        concat!(
+            "6a267c50bccc9af425170cd64e2d06f22edf4530fb763070314aeda98c2f4644b9c879a06ba4c629e80264d42421e529",
+            "66bacb2aed3ae434102a67ce9e977dbd40860d3cb2b84ee56ec28bbc5542d8e04c7ef338fe5f6cf62cdab33872fa28c0",
+        ),
+    ),
 ];
+
+/// The thumbprint of the second of them.
+pub(crate) fn meter_key() -> [u8; 32] {
+    let (curve, point) = METER_POINTS[1];
+    meter_key_thumbprint(curve, &hex::decode(point).expect("hex")).expect("two coordinates")
+}
+
+/// A record as a charging station gives it, its signature cut short.
+pub(crate) const RECORD: &[u8] = br#"OCMF|{"FV":"1.0","MS":"7","PG":"T1","RD":[]}|{"SD":"3006"}"#;
 
 /// Three channels: a registered unit, a unit of a later version, none.
 pub(crate) fn channels() -> [ChannelName; 3] {
@@ -83,7 +155,7 @@ pub(crate) fn signers() -> [(&'static str, Box<dyn Signer>); 2] {
 /// One body of every class, in the order of the classes.
 pub(crate) fn bodies() -> [Body<'static>; Class::ALL.len()] {
     [
-        Body::Telemetry((&READINGS).into()),
+        Body::Telemetry((&SAMPLES).into()),
         Body::Heartbeat,
         Body::Boot(BootBody {
             seed: [0xb0; 16],
@@ -119,8 +191,20 @@ pub(crate) fn bodies() -> [Body<'static>; Class::ALL.len()] {
         }),
         Body::Work(WorkBody { lease: 7, slot: 123_456, size: 4096, rounds: 3, root: [0xc0; 32] }),
         Body::Opening(OpeningBody { lease: 7, slot: 123_456, rows: 90, content: [0xc1; 32], length: 1_474_560 }),
-        Body::Bandwidth(BandwidthBody { lease: 7, slot: 123_456, span_us: 1_000_000, tallies: (&TALLIES).into() }),
+        Body::Bandwidth(BandwidthBody {
+            lease: 7,
+            slot: 123_456,
+            span_us: 1_000_000,
+            tallies: Tallies::from_slice(Vec::leak(tallies().to_vec())),
+        }),
         Body::Endorsement(EndorsementBody::new(Vec::leak(certificate())).expect("an endorsement")),
+        Body::Metered(MeteredBody {
+            lease: 7,
+            format: RecordFormat::OCMF,
+            meter: meter_key(),
+            record: Record::Whole(RECORD),
+        }),
+        Body::Hello(HelloBody { lease: 7, slot: 123_456, member: 3, token: [0x70; 16] }),
     ]
 }
 
