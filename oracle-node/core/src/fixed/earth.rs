@@ -29,6 +29,21 @@ pub fn distance_m(a: (i32, i32), b: (i32, i32)) -> u64 {
     u64::try_from((millimetres + 500) / 1_000).unwrap_or(0)
 }
 
+/// 2 · 4/3 · R₁, m: twice the Earth's radius as radio sees it, since the air bends rays downwards (k = 4/3, ITU-R P.310).
+const TWICE_RADIO_RADIUS_M: u64 = 16_989_357;
+
+/// Farthest that two antennas of these heights above a smooth sphere see each other by radio, m:
+/// √(2·k·R·h₁) + √(2·k·R·h₂), rounded down.
+#[must_use]
+pub const fn line_of_sight_m(height_a_m: u32, height_b_m: u32) -> u64 {
+    let [a, b] = [horizon_m(height_a_m), horizon_m(height_b_m)];
+    a.saturating_add(b)
+}
+
+const fn horizon_m(height_m: u32) -> u64 {
+    TWICE_RADIO_RADIUS_M.saturating_mul(height_m as u64).isqrt()
+}
+
 const fn mul(a: i128, b: i128) -> i128 {
     (a * b) >> 60
 }
@@ -106,6 +121,46 @@ mod tests {
         assert_eq!(distance_m((480_000_000, 110_000_000), (480_000_000, 110_000_000 + 1_344)), 10);
         let east_west = distance_m((0, 179 * DEGREE), (0, -179 * DEGREE));
         assert_eq!(east_west, distance_m((0, 0), (0, 2 * DEGREE)));
+    }
+
+    #[test]
+    fn a_pole_is_no_wall_either() {
+        // 300 m on either side of a pole: 26,980 units of 1e-7 degree from it, on opposite meridians.
+        for pole in [1, -1] {
+            let at = |lon| (pole * (900_000_000 - 26_980), lon);
+            assert_eq!(distance_m(at(0), at(180 * DEGREE)), 600);
+            assert_eq!(distance_m(at(-180 * DEGREE), at(0)), 600);
+            assert_eq!(distance_m(at(123_456_789), at(123_456_789 - 180 * DEGREE)), 600);
+            // A quarter turn apart: the hypotenuse.
+            assert_eq!(distance_m(at(0), at(90 * DEGREE)), 424);
+            // At the pole itself every longitude is the same place.
+            assert_eq!(distance_m((pole * 90 * DEGREE, 17), (pole * 90 * DEGREE, -99 * DEGREE)), 0);
+            assert_eq!(distance_m((pole * 90 * DEGREE, 17), at(-99 * DEGREE)), 300);
+        }
+    }
+
+    #[test]
+    fn three_hundred_metres_on_either_side_of_the_date_line() {
+        for lat in [0, 45, -60, 80] {
+            let (east, west) = ((lat * DEGREE, 180 * DEGREE - 26_980), (lat * DEGREE, -180 * DEGREE + 26_980));
+            let (start, end) = ((lat * DEGREE, 26_980), (lat * DEGREE, -26_980));
+            assert_eq!(distance_m(east, west), distance_m(start, end), "{lat}");
+        }
+        assert_eq!(distance_m((0, 180 * DEGREE - 26_980), (0, -180 * DEGREE + 26_980)), 600);
+        // +180 and −180 name one meridian.
+        assert_eq!(distance_m((450_000_000, 180 * DEGREE), (450_000_000, -180 * DEGREE)), 0);
+    }
+
+    #[test]
+    fn lines_of_sight() {
+        assert_eq!(line_of_sight_m(0, 0), 0);
+        // The rule of thumb is 4.12 km · √h.
+        assert_eq!(line_of_sight_m(100, 0), 41_218);
+        assert_eq!(line_of_sight_m(50, 50), 2 * 29_145);
+        // A balloon at 32 km and a mast of 150 m; two mountains.
+        assert_eq!(line_of_sight_m(32_000, 150), 737_332 + 50_481);
+        assert_eq!(line_of_sight_m(1_350, 3_835), 151_445 + 255_253);
+        assert!(line_of_sight_m(u32::MAX, u32::MAX) > 500_000_000);
     }
 
     #[test]

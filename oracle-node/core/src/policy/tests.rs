@@ -16,8 +16,9 @@ pub(crate) fn conduct() -> Value {
 pub(crate) fn policy() -> Value {
     let service = json!({"deadline_ms": 2_000, "challenge_p": "16602069666338596449", "z_squared_millionths": 2_706_025,
         "credit_bp": 5_000});
-    let radio = json!({"eirp_cdbm": 1_600, "gain_cdb": 300, "margin_cdb": 600, "frequency_khz": 868_100,
-        "floor_cdbm": -13_700, "snr_min_cdb": -2_000, "min_distance_m": 300, "max_distance_m": 100_000, "min_witnesses": 1});
+    let radio = json!({"eirp_cdbm": 1_600, "gain_rx_cdb": 300, "margin_cdb": 0, "frequency_khz": 868_100,
+        "bandwidth_khz": 125, "spreading_factor": 12, "receiver_slack_cdb": 500, "location_slack_m": 0,
+        "min_distance_m": 300, "max_distance_m": 800_000, "min_witnesses": 1});
     json!({"version": 2, "document": "policy", "classes": {"uptime": {"service": service.clone()},
         "coverage": {"service": service, "radio": radio}}})
 }

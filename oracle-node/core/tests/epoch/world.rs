@@ -28,7 +28,7 @@ pub(crate) const GENESIS: u64 = 1_700_000_000;
 /// The committee's conduct.
 pub(crate) const CONDUCT: &str = r#"{"version":2,"document":"conduct","gossip_allowance_ms":1000,"observe_delay_ms":500,"void_bound_ms":700,"snapshot_lag_ms":4000,"late_epochs":1,"view_timeout_ms":1000,"transmit_stage_ms":500,"messages_per_device":1000}"#;
 /// The policy that every lease is opened under.
-pub(crate) const POLICY: &str = r#"{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000}},"coverage":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000},"radio":{"eirp_cdbm":1600,"gain_cdb":300,"margin_cdb":600,"frequency_khz":868100,"floor_cdbm":-13700,"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}}}"#;
+pub(crate) const POLICY: &str = r#"{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000}},"coverage":{"service":{"deadline_ms":2000,"challenge_p":"16602069666338596454","z_squared_millionths":2706025,"credit_bp":5000},"radio":{"eirp_cdbm":1600,"gain_rx_cdb":300,"margin_cdb":0,"frequency_khz":868100,"bandwidth_khz":125,"spreading_factor":12,"receiver_slack_cdb":500,"location_slack_m":0,"min_distance_m":300,"max_distance_m":800000,"min_witnesses":1}}}}"#;
 
 /// Its part of slots with a challenge, of 2^64.
 const CHALLENGE_P: u64 = 16_602_069_666_338_596_454;

@@ -63,6 +63,6 @@ pub(crate) fn buckets(process: usize, epoch: u64) -> BTreeMap<u64, Bucket> {
 
 pub(crate) fn book() -> Book {
     let documents = r#"{"version":2,"document":"conduct","gossip_allowance_ms":200,"observe_delay_ms":200,"void_bound_ms":700,"snapshot_lag_ms":500,"late_epochs":1,"view_timeout_ms":400,"transmit_stage_ms":300,"messages_per_device":1000}
-{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000}},"coverage":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000},"radio":{"eirp_cdbm":1600,"gain_cdb":200,"margin_cdb":300,"frequency_khz":868000,"floor_cdbm":-13700,"snr_min_cdb":-2000,"min_distance_m":300,"max_distance_m":100000,"min_witnesses":1}}}}"#;
+{"version":2,"document":"policy","classes":{"uptime":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000}},"coverage":{"service":{"deadline_ms":500,"challenge_p":"9223372036854775808","z_squared_millionths":2706025,"credit_bp":1000},"radio":{"eirp_cdbm":1600,"gain_rx_cdb":300,"margin_cdb":0,"frequency_khz":868100,"bandwidth_khz":125,"spreading_factor":12,"receiver_slack_cdb":500,"location_slack_m":0,"min_distance_m":300,"max_distance_m":800000,"min_witnesses":1}}}}"#;
     Book::parse(documents.as_bytes()).expect("a policy book")
 }

@@ -1,10 +1,11 @@
 //! Judging a coverage challenge: what was sent, who heard it, whether physics allows that, and who lied about it.
-//! Leaves out: the physics' formulas (`fixed`), and what a failed challenge costs (`service`).
+//! Leaves out: what physics allows (`physics`), and what a failed challenge costs (`service`).
 
 use std::collections::BTreeMap;
 
 use attest::{Body, EvidenceId, Reception};
 
+use super::physics::{self, Link};
 use super::{Beaconing, chains};
 use crate::class::{Case, Challenge, Fault, Finding, Penalty, Proof};
 use crate::fixed;
@@ -16,7 +17,7 @@ const SECRETS_MAX: usize = 4;
 /// What a transmitter provably sent, and the reveal that proves it.
 struct Sent {
     payload: [u8; 16],
-    attenuation_cdb: i64,
+    attenuation_cdb: u32,
     reveal: EvidenceId,
 }
 
@@ -102,26 +103,20 @@ impl<'a> Slots<'a> {
 
     /// Holds one reception against physics.
     fn plausible(&self, transmitter: u64, sent: &Sent, heard: &Heard) -> Result<(), Fault> {
-        let radio = &self.rules.radio;
         if !heard.opens {
             return Err(Fault::plain(Reason::NOT_WITNESSED));
         }
-        let distance = fixed::distance_m(self.case.place(transmitter)?, self.case.place(heard.device)?);
-        let metres = i64::try_from(distance).unwrap_or(i64::MAX);
-        let held = |holds: bool, reason: Reason, measured: i64, limit: i64| {
-            if holds { Ok(()) } else { Err(Fault { reason, measured, limit }) }
+        let link = Link {
+            distance_m: fixed::distance_m(self.case.place(transmitter)?, self.case.place(heard.device)?),
+            attenuation_cdb: sent.attenuation_cdb,
+            rssi_cdbm: heard.reception.rssi,
+            snr_cdb: heard.reception.snr,
         };
-        let (nearest, farthest) = (i64::from(radio.min_distance_m), i64::from(radio.max_distance_m));
-        held(metres >= nearest, Reason::TOO_NEAR, metres, nearest)?;
-        held(metres <= farthest, Reason::TOO_FAR, metres, farthest)?;
-        let radiated = i64::from(radio.eirp_cdbm) - sent.attenuation_cdb + 2 * i64::from(radio.gain_cdb);
-        let loss = fixed::free_space_loss_cdb(distance, radio.frequency_khz);
-        let strongest = radiated - loss + i64::from(radio.margin_cdb);
-        let (rssi, snr) = (i64::from(heard.reception.rssi), i64::from(heard.reception.snr));
-        held(rssi <= strongest, Reason::RSSI_ABOVE_FREE_SPACE, rssi, strongest)?;
-        let (floor, snr_min) = (i64::from(radio.floor_cdbm), i64::from(radio.snr_min_cdb));
-        held(rssi >= floor, Reason::RSSI_BELOW_FLOOR, rssi, floor)?;
-        held(snr >= snr_min, Reason::SNR_TOO_LOW, snr, snr_min)
+        physics::plausible(&self.rules.radio, &link).map_err(|bound| Fault {
+            reason: bound.reason,
+            measured: bound.measured,
+            limit: bound.limit,
+        })
     }
 
     /// Devices that list a payload which the transmitter never sent, as far as that cannot be the transmitter's doing:
@@ -170,7 +165,7 @@ fn sent(rules: &Beaconing, case: &Case<'_>, challenge: &Challenge) -> Result<Sen
     });
     let (reveal, secret) = opening.ok_or(Fault::plain(Reason::BAD_SECRET))?;
     let transmission = attest::challenge::transmission(&secret, &challenge.draw);
-    let attenuation_cdb = i64::from(transmission.attenuation_db) * 100;
+    let attenuation_cdb = u32::from(transmission.attenuation_db) * 100;
     Ok(Sent { payload: transmission.payload, attenuation_cdb, reveal })
 }
 

@@ -4,11 +4,14 @@
 
 mod chains;
 mod judge;
+mod physics;
+mod radio;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::radio::Radio;
 use super::service::{self, Service};
 use super::{Account, Appraisal, Case, Class, Finding, Kind, Need, Rules, Said, Timing};
 use crate::policy::DURATION_MS_MAX;
@@ -39,30 +42,6 @@ pub(super) struct Coverage;
 struct Section {
     service: Service,
     radio: Radio,
-}
-
-/// Radio plausibility, integers in 0.01 dB, metres and kHz.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Radio {
-    /// Radiated power at full power, 0.01 dBm EIRP.
-    eirp_cdbm: i32,
-    /// Receiving antenna gain assumed, 0.01 dBi.
-    gain_cdb: i32,
-    /// Slack above the free-space bound before a reading is refused, 0.01 dB.
-    margin_cdb: i32,
-    /// Carrier frequency, kHz.
-    frequency_khz: u32,
-    /// Weakest reading that the spreading factor can decode, 0.01 dBm.
-    floor_cdbm: i32,
-    /// Lowest signal-to-noise ratio that the spreading factor can decode, 0.01 dB.
-    snr_min_cdb: i32,
-    /// Witnesses nearer than this prove nothing, m.
-    min_distance_m: u32,
-    /// Witnesses farther than this are implausible, m.
-    max_distance_m: u32,
-    /// Valid witnesses that make a challenge good.
-    min_witnesses: u32,
 }
 
 /// The class under one policy.
@@ -153,22 +132,5 @@ impl Rules for Beaconing {
 
     fn score(&self, seconds: u64, findings: &[Finding], account: &mut Account) {
         self.service.score(seconds, findings, account);
-    }
-}
-
-impl Radio {
-    fn check(&self) -> Result<(), String> {
-        if self.min_witnesses == 0 || self.frequency_khz == 0 {
-            let name = if self.min_witnesses == 0 { "min_witnesses" } else { "frequency_khz" };
-            return Err(format!("radio.{name} must be above 0"));
-        }
-        if self.min_distance_m > self.max_distance_m {
-            let (least, most) = (self.min_distance_m, self.max_distance_m);
-            return Err(format!("radio.min_distance_m {least} is above radio.max_distance_m {most}"));
-        }
-        if self.margin_cdb < 0 {
-            return Err(format!("radio.margin_cdb {} is below 0", self.margin_cdb));
-        }
-        Ok(())
     }
 }
