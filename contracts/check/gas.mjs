@@ -11,7 +11,7 @@ const BARS = {
   "BLS check, execution": Math.floor(1.1 * FLOOR),
   "post on a prepared stream, dearest of 66": 190_000,
   "post on an unprepared stream, ring full": 190_000,
-  "claim, 1 leaf of 1,024, pay only": 60_000,
+  "claim, 1 leaf of 1,024, pay only": 61_000,
   "slash, first fault that a reporter brings": 75_000,
   "slash, later ones": 75_000,
 };

@@ -114,7 +114,7 @@ fn device_keys() -> Keys {
 /// Message `number` of the run: eight readings of device `number mod DEVICES`.
 fn message(signer: &SoftEd25519, number: u64) -> Raw {
     let readings: Vec<Reading> = (0..8).map(|channel| Reading { channel, exponent: -2, mantissa: 21_500 }).collect();
-    let body = Body::Telemetry(attest::List::from_slice(&readings));
+    let body = Body::Telemetry((&readings[..]).into());
     let claims = Claims { iat: Some(1_700_000_000), nonce: None, boot: 1, seq: number / DEVICES, prev: [7; 16], body };
     let mut space = [0; attest::MAX_MESSAGE];
     let signed = attest::seal(signer, &NETWORK, &claims, &mut space).expect("sealed");

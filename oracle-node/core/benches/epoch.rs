@@ -72,7 +72,7 @@ fn live(world: &mut World, hearers: [bool; N]) {
         for index in 0..world.devices.len() {
             world.answer(index, slot, after);
             if slot == 7 {
-                let body = Said::Telemetry(attest::List::from_slice(&readings));
+                let body = Said::Telemetry((&readings[..]).into());
                 world.say(index, None, &body, hearers.map(|one| one.then_some(at)));
             }
         }

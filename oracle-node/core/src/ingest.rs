@@ -103,13 +103,7 @@ fn decode<'a>(one: &Incoming<'a>, keys: &'a Keys) -> Result<Candidate<'a>, Reaso
 /// Where a message stands in time, as [`Accepted::slot`].
 #[must_use]
 pub fn slot_of(claims: &attest::Claims<'_>) -> u64 {
-    use attest::Body;
-    match &claims.body {
-        Body::Answer(answer) => answer.slot,
-        Body::Witness(witness) => witness.slot,
-        Body::Commitment(commitment) => commitment.first_slot,
-        Body::Reveal(reveal) => reveal.slot,
-        Body::Boot(_) | Body::Endorsement(_) => 0,
-        _ => claims.iat.unwrap_or(0),
-    }
+    let of_device = matches!(claims.body, attest::Body::Boot(_) | attest::Body::Endorsement(_));
+    let claimed = if of_device { None } else { claims.iat };
+    claims.body.slot().or(claimed).unwrap_or(0)
 }

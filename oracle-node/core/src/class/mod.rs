@@ -1,4 +1,4 @@
-//! The door for classes of proof. A class is one folder here and one line in [`KNOWN`]; nothing else in the core names a
+//! The door for classes of proof. A class is one folder here and one line in its table; nothing else in the core names a
 //! class or a kind of message that classes read. It is in force where a policy has its section, and nowhere else: no code
 //! of the core runs over all that a binary knows, so a new class changes no byte of an epoch whose policies do not name it.
 //!

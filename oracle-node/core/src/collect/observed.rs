@@ -57,7 +57,7 @@ fn draw(snapshot: &Snapshot, devices: &mut Vec<u64>, room: usize) {
     devices.truncate(room);
 }
 
-/// All buckets of one author together in one epoch of a stream, encoded bytes; [`buckets`] stays within it, and F refuses an
+/// All buckets of one author together in one epoch of a stream, encoded bytes; [`super::buckets`] stays within it, and F refuses an
 /// S with an author above it. Never more than the observed devices need when each sends what the conduct document keeps, in this epoch
 /// and the one before.
 ///

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use crate::device::Told;
 use crate::kind::{Adversary, Pay};
 
-/// Name of the way to fail that [`silent`] is.
+/// Name of the way to fail that `silent` is.
 pub const SILENT: &str = "falls silent";
 const REPLAYS: &str = "replays";
 const FORKS: &str = "forks";
