@@ -79,6 +79,13 @@ pub trait Rules: fmt::Debug + Send + Sync {
         0
     }
 
+    /// How far what is judged without challenges lies behind the clock, ms, before the allowance for gossip: so long messages
+    /// about a time are of use after it. 0: a lease is judged up to the epoch's end. At most an epoch, less that allowance
+    /// and [`EARLY_MS`], or messages are no longer listed when their time is judged.
+    fn behind_ms(&self) -> u64 {
+        0
+    }
+
     /// Bytes of what a member measures itself of a lease in a slot; `None` when members measure nothing.
     fn measurement_bytes(&self) -> Option<usize> {
         None
@@ -160,6 +167,13 @@ impl InForce {
         });
         deadlines.max().map(|latest| latest.saturating_add(gossip_allowance_ms))
     }
+}
+
+/// Where the time ends that an epoch's end settles, unix ms, by rules that lie so far behind ([`Rules::behind_ms`]): those
+/// that lie behind at all wait for gossip, too.
+pub(crate) const fn settled_ms(end_ms: u64, behind_ms: u64, gossip_allowance_ms: u64) -> u64 {
+    let gossip = if behind_ms > 0 { gossip_allowance_ms } else { 0 };
+    end_ms.saturating_sub(behind_ms).saturating_sub(gossip)
 }
 
 impl fmt::Debug for InForce {
