@@ -12,6 +12,7 @@ mod coverage;
 mod items;
 mod kind;
 mod service;
+mod stream;
 mod uptime;
 
 use core::fmt;
@@ -27,7 +28,7 @@ use crate::registry::{DeviceRecord, LeaseRecord};
 use crate::term::Term;
 
 /// Every class this binary knows, ascending by number: what a policy may name. For reading policies and writing docs only.
-pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
+pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage, &stream::Stream];
 
 /// A class of proof.
 pub trait Class: Sync {
