@@ -162,8 +162,8 @@ fn messages_of_other_kinds_are_no_gaps_and_withheld_ones_are() {
         let mut world = world(POLICY);
         for second in 0..15 {
             for _ in 0..2 {
-                // Never sent, or a sign of life: the number is the device's next one either way.
-                let at = if withheld { [None; N] } else { AT_ONCE };
+                // A sign of life takes the device's next number; one that a single member claims to hold was never sent.
+                let at = if withheld { [Some(200), None, None, None] } else { AT_ONCE };
                 sign(&mut world, 0, second, &attest::Body::Heartbeat, at);
             }
             send(&mut world, 0, second, &[(0, weather(second))], AT_ONCE);
@@ -174,6 +174,47 @@ fn messages_of_other_kinds_are_no_gaps_and_withheld_ones_are() {
     };
     assert_eq!(units(false), (2 * 10, vec![]));
     assert_eq!(units(true), (0, vec![Reason::STREAM_INCOMPLETE.code(); 10]));
+}
+
+#[test]
+fn two_messages_of_one_number_say_nothing() {
+    let mut world = world(POLICY);
+    for second in 0..15 {
+        send(&mut world, 0, second, &[(0, weather(second))], AT_ONCE);
+        if second == 7 {
+            world.devices[0].seq -= 1;
+            send(&mut world, 0, second, &[(0, weather(second + 1))], [None, Some(300), None, None]);
+        }
+    }
+    assert_eq!(unpaid(&run(&mut world, 0), 101), [(7, Reason::STREAM_MISSING.code())]);
+}
+
+#[test]
+fn two_stations_with_one_sensor_are_paid_until_it_shows() {
+    let mut policy: serde_json::Value = serde_json::from_str(POLICY).unwrap();
+    policy["classes"]["stream"]["copy"] = serde_json::json!({ "channels": [[1, 1], [2, 1]], "span": 1, "lag_max": 4, "matches_min": 30, "margin_ms": 1_000 });
+    let units = |shared: bool| {
+        let mut world = world(&policy.to_string());
+        let mut last = None;
+        for epoch in 0..5 {
+            for second in epoch * EPOCH_S..(epoch + 1) * EPOCH_S {
+                send(&mut world, 0, second, &[(0, weather(second))], AT_ONCE);
+                let other = if shared { weather(second) } else { weather(second + 100_000) };
+                send(&mut world, 1, second, &[(0, other)], AT_ONCE);
+            }
+            last = Some(run(&mut world, epoch));
+        }
+        let last = last.unwrap();
+        let copied = unpaid(&last, 101).iter().filter(|one| one.1 == Reason::STREAM_COPIED.code()).count();
+        (leaf(&last, 101).units, leaf(&last, 102).units, copied)
+    };
+    assert_eq!(units(false), (2 * 70, 2 * 70, 0));
+    // Seconds 25 to 39 are judged in the third epoch, in which the matches pass 30: they and all after them are refused, but for
+    // those that say what the second before them said, which any two stations do by chance.
+    let still = |seconds: std::ops::Range<u64>| seconds.filter(|at| weather(*at) == weather(at - 1)).count();
+    let paid = 2 * (25 + still(25..70) as u128);
+    assert_eq!(units(true), (paid, paid, 15 - still(55..70)));
+    assert!(still(25..70) < 3);
 }
 
 #[test]
