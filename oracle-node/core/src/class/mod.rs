@@ -81,8 +81,8 @@ pub trait Rules: fmt::Debug + Send + Sync {
     }
 
     /// How far what is judged without challenges lies behind the clock, ms, before the allowance for gossip: so long messages
-    /// about a time are of use after it. 0: a lease is judged up to the epoch's end. At most an epoch, less that allowance
-    /// and [`EARLY_MS`], or messages are no longer listed when their time is judged.
+    /// about a time are of use after it. 0: a lease is judged up to the epoch's end. Messages are listed in the epoch of their
+    /// arrival and the next, so a class that lies behind by more than an epoch finds none.
     fn behind_ms(&self) -> u64 {
         0
     }

@@ -280,6 +280,24 @@ fn what_a_revoked_station_says_counts_for_nothing() {
 }
 
 #[test]
+fn a_policy_that_waits_longer_than_an_epoch_judges_nothing_for_or_against() {
+    let units = |age_max_ms: u64| {
+        let mut policy: serde_json::Value = serde_json::from_str(POLICY).unwrap();
+        policy["classes"]["stream"]["age_max_ms"] = age_max_ms.into();
+        let mut world = world(&policy.to_string());
+        for second in 0..15 {
+            send(&mut world, 0, second, &[(0, weather(second))], AT_ONCE);
+        }
+        let _ = run(&mut world, 0);
+        let outcome = run(&mut world, 1);
+        (outcome.verdicts.is_empty(), leaf(&outcome, 101).units, leaf(&outcome, 102).badSeconds)
+    };
+    // 2 s to come in, 9 s of age, 1 s for gossip, 1 s of a window and 2 s between clocks are an epoch.
+    assert_eq!(units(9_000), (false, 2 * 15, 18));
+    assert_eq!(units(9_001), (true, 0, 0));
+}
+
+#[test]
 fn a_policy_that_could_judge_nothing_is_refused_by_name() {
     let refused = |field: &str, value: u64| {
         let mut policy: serde_json::Value = serde_json::from_str(POLICY).unwrap();

@@ -140,9 +140,14 @@ impl Rules for Sensing {
 }
 
 impl Sensing {
-    /// What is judged in the epoch; `None` before genesis.
+    /// What is judged in the epoch. `None` before genesis, and where epochs are too short for the policy: messages would not
+    /// be listed any more when their time is judged, and every window would seem to be missing.
     fn span(&self, case: &Case<'_>) -> Option<Span> {
         let gossip = case.conduct.gossip_allowance_ms;
+        let oldest = self.behind_ms().saturating_add(gossip).saturating_add(self.policy.window_ms);
+        if oldest.saturating_add(EARLY_MS) > case.term.epoch_ms {
+            return None;
+        }
         let start = case.term.epoch_start(case.epoch)?.saturating_sub(gossip);
         let end = case.term.epoch_start(case.epoch.checked_add(1)?)?.saturating_sub(gossip);
         Some(Span::of_epoch(&self.policy, start, end))
