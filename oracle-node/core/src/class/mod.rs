@@ -12,6 +12,7 @@ mod coverage;
 mod items;
 mod kind;
 mod service;
+mod stream;
 mod uptime;
 
 use core::fmt;
@@ -27,7 +28,7 @@ use crate::registry::{DeviceRecord, LeaseRecord};
 use crate::term::Term;
 
 /// Every class this binary knows, ascending by number: what a policy may name. For reading policies and writing docs only.
-pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
+pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage, &stream::Stream];
 
 /// A class of proof.
 pub trait Class: Sync {
@@ -76,6 +77,13 @@ pub trait Rules: fmt::Debug + Send + Sync {
 
     /// The part of slots in which a device is challenged, in units of 2^-64, as told to devices; 0 without challenges.
     fn chance(&self) -> u64 {
+        0
+    }
+
+    /// How far what is judged without challenges lies behind the clock, ms, before the allowance for gossip: so long messages
+    /// about a time are of use after it. 0: a lease is judged up to the epoch's end. Messages are listed in the epoch of their
+    /// arrival and the next, so a class that lies behind by more than an epoch finds none.
+    fn behind_ms(&self) -> u64 {
         0
     }
 
@@ -160,6 +168,13 @@ impl InForce {
         });
         deadlines.max().map(|latest| latest.saturating_add(gossip_allowance_ms))
     }
+}
+
+/// Where the time ends that an epoch's end settles, unix ms, by rules that lie so far behind ([`Rules::behind_ms`]): those
+/// that lie behind at all wait for gossip, too.
+pub(crate) const fn settled_ms(end_ms: u64, behind_ms: u64, gossip_allowance_ms: u64) -> u64 {
+    let gossip = if behind_ms > 0 { gossip_allowance_ms } else { 0 };
+    end_ms.saturating_sub(behind_ms).saturating_sub(gossip)
 }
 
 impl fmt::Debug for InForce {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::slots::Slots;
 use super::{EpochInput, Verdict};
-use crate::class::{Account, Challenge, Fault, Finding, InForce};
+use crate::class::{Account, Challenge, Fault, Finding, InForce, settled_ms};
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::registry::LeaseRecord;
@@ -150,9 +150,12 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Without challenges, the lease's time in the epoch is judged.
+    /// Without challenges, the lease's time that the epoch settles is judged.
     fn elapse(&mut self, input: &EpochInput<'_>) {
-        let end = input.term.epoch_start(input.epoch.saturating_add(1)).map_or(0, |ms| ms / 1_000);
+        let Some(under) = self.under else { return };
+        let (behind, gossip) = (under.class.rules.behind_ms(), input.book.conduct.gossip_allowance_ms);
+        let end = input.term.epoch_start(input.epoch.saturating_add(1));
+        let end = end.map_or(0, |ms| settled_ms(ms, behind, gossip) / 1_000);
         let through = self.state.through.max(end.min(self.record.end));
         self.seconds = through.saturating_sub(self.state.through);
         self.state.through = through;

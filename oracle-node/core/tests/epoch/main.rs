@@ -9,6 +9,7 @@ mod endorsed;
 mod golden;
 mod ingest;
 mod replaced;
+mod stream;
 mod uptime;
 mod vectors;
 mod world;
