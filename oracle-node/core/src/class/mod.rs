@@ -100,6 +100,8 @@ pub trait Rules: fmt::Debug + Send + Sync {
 pub struct Said<'a> {
     /// The device.
     pub device: u64,
+    /// The device as the chain knows it, as of the snapshot.
+    pub record: &'a DeviceRecord,
     /// The epoch's items.
     pub items: &'a Items<'a>,
     /// f: an item counts when more than this many members held it in time.
