@@ -9,6 +9,7 @@
 
 mod case;
 mod coverage;
+mod energy;
 mod items;
 mod kind;
 mod service;
@@ -27,7 +28,7 @@ use crate::registry::{DeviceRecord, LeaseRecord};
 use crate::term::Term;
 
 /// Every class this binary knows, ascending by number: what a policy may name. For reading policies and writing docs only.
-pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage];
+pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage, &energy::Energy];
 
 /// A class of proof.
 pub trait Class: Sync {
