@@ -11,6 +11,7 @@ macro_rules! say {
 mod explain;
 mod fetch;
 mod replay;
+mod simulate;
 mod verify_fault;
 mod verify_report;
 
@@ -57,6 +58,7 @@ enum Command {
     VerifyFault(verify_fault::VerifyFault),
     Fetch(fetch::Fetch),
     Explain(explain::Explain),
+    Simulate(simulate::Simulate),
 }
 
 impl Cli {
@@ -68,6 +70,7 @@ impl Cli {
             Command::VerifyFault(command) => command.run(),
             Command::Fetch(command) => command.run(),
             Command::Explain(command) => command.run(),
+            Command::Simulate(command) => command.run(),
         }
     }
 }

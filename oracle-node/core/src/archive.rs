@@ -204,11 +204,7 @@ pub fn replay(
 ) -> Result<Replayed, ReplayError> {
     let bundle = Bundle::decode(bundle)?;
     let chain = |what: &str| ReplayError::Chain(what.into());
-    let term = history.term_of(bundle.epoch).ok_or_else(|| chain("no term is active"))?;
-    let activated = history.registry().activation(term.scope.committee, term.scope.term);
-    let key = &activated.ok_or_else(|| chain("the term is not activated"))?.group_key;
-    let key = <&[u8; 256]>::try_from(key.as_slice()).map_err(|_| chain("the group key has another length"))?;
-    let group = GroupKey::from_eip2537(key).map_err(|e| ReplayError::Chain(format!("group key: {e}")))?;
+    let (term, group) = in_force(history, bundle.epoch)?;
     let snapshot = history.snapshot(bundle.epoch).ok_or_else(|| chain("no snapshot for this epoch yet"))?;
     if book.root() != term.book_root {
         let (root, named) = (book.root(), term.book_root);
@@ -217,7 +213,7 @@ pub fn replay(
     if bundle.state != began_from(history, bundle.epoch, previous) {
         return Err(ReplayError::NotLinked(bundle.epoch));
     }
-    let outcome = recompute(&bundle, &term, book, snapshot, group)?;
+    let outcome = recompute(&bundle, (&term, book, group), snapshot, &bundle.state)?;
     let signed = bundle.header()?;
     compare(&signed, &outcome.header, bundle.epoch)?;
     let digest = report::header_digest(&term, &outcome.header);
@@ -234,6 +230,33 @@ pub fn replay(
     let evidence = bundle.content.iter().filter(|one| one.class != 0 && read.contains(&*one.id)).count();
     let settled = posted.is_some();
     Ok(Replayed { stream: bundle.stream, epoch: bundle.epoch, digest, outcome, evidence, settled })
+}
+
+/// What an archived epoch would have come to had the leases other terms: F over the same evidence, from another state, with
+/// another snapshot and book. Nothing is compared with what was signed.
+///
+/// # Errors
+/// A bundle or chain log that [`replay`] refuses before it computes, or what F refuses.
+pub fn rejudge(
+    bundle: &Bundle,
+    history: &History,
+    book: &Book,
+    snapshot: &Snapshot,
+    state: &State,
+) -> Result<Outcome, ReplayError> {
+    let (term, group) = in_force(history, bundle.epoch)?;
+    Ok(recompute(bundle, (&term, book, group), snapshot, state)?)
+}
+
+/// The term of an epoch and its key, as the chain has them.
+fn in_force(history: &History, epoch: u64) -> Result<(Term, GroupKey), ReplayError> {
+    let chain = |what: &str| ReplayError::Chain(what.into());
+    let term = history.term_of(epoch).ok_or_else(|| chain("no term is active"))?;
+    let activated = history.registry().activation(term.scope.committee, term.scope.term);
+    let key = &activated.ok_or_else(|| chain("the term is not activated"))?.group_key;
+    let key = <&[u8; 256]>::try_from(key.as_slice()).map_err(|_| chain("the group key has another length"))?;
+    let group = GroupKey::from_eip2537(key).map_err(|e| ReplayError::Chain(format!("group key: {e}")))?;
+    Ok((term, group))
 }
 
 /// The state that an epoch must start from: where governance skipped epochs, the one carried over them.
@@ -266,10 +289,9 @@ fn check_disagreement(bundle: &Bundle, term: &Term) -> Result<(), ReportError> {
 
 fn recompute(
     bundle: &Bundle,
-    term: &Term,
-    book: &Book,
+    (term, book, group): (&Term, &Book, GroupKey),
     snapshot: &Snapshot,
-    group: GroupKey,
+    state: &State,
 ) -> Result<Outcome, ReportError> {
     let members = bundle.observations.iter().map(|statement| statement.member);
     let bodies: Bodies = members.zip(bundle.bodies.iter().cloned()).collect();
@@ -286,7 +308,7 @@ fn recompute(
         book,
         stream: bundle.stream,
         epoch: bundle.epoch,
-        state: &bundle.state,
+        state,
         snapshot,
         observations: &bundle.observations,
         bodies: &bodies,

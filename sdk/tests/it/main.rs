@@ -6,5 +6,6 @@ mod access;
 mod audit;
 mod client;
 mod command;
+mod simulate;
 mod support;
 mod verify;
