@@ -46,9 +46,14 @@ fn thumbprint() -> [u8; 32] {
 
 /// A record of ten seconds from genesis (2023-11-14T22:13:20Z) and so many watt hours, signed by a meter.
 fn record(page: u64, energy: u64, by: u8) -> Vec<u8> {
+    record_by('S', page, energy, by)
+}
+
+/// The same by a clock of this state.
+fn record_by(clock: char, page: u64, energy: u64, by: u8) -> Vec<u8> {
     let reading = |kind: char, second: u64, value: u64| {
         format!(
-            r#"{{"TM":"2023-11-14T22:13:{second},000+0000 S","TX":"{kind}","RV":{value}.0,"RI":"1-0:1.8.0","RU":"Wh","EF":"","ST":"G"}}"#
+            r#"{{"TM":"2023-11-14T22:13:{second},000+0000 {clock}","TX":"{kind}","RV":{value}.0,"RI":"1-0:1.8.0","RU":"Wh","EF":"","ST":"G"}}"#
         )
     };
     let readings = [reading('B', 20, 1_000), reading('E', 30, 1_000 + energy)].join(",");
@@ -137,6 +142,18 @@ fn a_record_that_cannot_be_read_says_why() {
     let outcome = run(&mut world, 0);
     let (absent, unknown) = (Reason::RECORD_ABSENT.code(), Reason::FORMAT_UNKNOWN.code());
     assert_eq!((units(&outcome)[0], reasons(&outcome, 101)), (0, vec![absent, unknown]));
+}
+
+#[test]
+fn an_informative_clock_counts_while_its_record_is_known_to_be_fresh() {
+    // Held within fresh_ms (60 s) of genesis, and the allowance of a second: known 51 s after the session's end.
+    for (informative_ms, paid, why) in [(51_000, 500, vec![]), (50_999, 0, vec![Reason::CLOCK_INFORMATIVE.code()])] {
+        let informative = format!("\"informative_ms\":{informative_ms}");
+        let mut world = world(&policy("sessions", -1).replace("\"informative_ms\":600000", &informative));
+        pass_on(&mut world, 0, &record_by('I', 5, 50, METER), 11_000);
+        let outcome = run(&mut world, 0);
+        assert_eq!((units(&outcome)[0], reasons(&outcome, 101)), (paid, why));
+    }
 }
 
 #[test]
