@@ -2,8 +2,10 @@
 //! record that is not the registered meter's is paid nothing.
 
 use attest::{
-    Body as Said, MeterBody, MeterCurve, MeterWindow, MeteredBody, Record, RecordFormat, meter_key_thumbprint,
+    Body as Said, MeterBody, MeterCurve, MeterWindow, MeteredBody, Record, RecordFormat, Signer, SoftEd25519,
+    meter_key_thumbprint,
 };
+use oracle_core::endorse::MakerKey;
 use oracle_core::reason::Reason;
 use oracle_core::registry::events::MeterKeySet;
 use oracle_core::report::Outcome;
@@ -70,6 +72,14 @@ fn pass_on(world: &mut World, index: usize, bytes: &[u8], at_ms: u64) {
     world.say(index, None, &Said::Metered(body), [Some(GENESIS * 1_000 + at_ms); N]);
 }
 
+/// A device says a window of its own: ten seconds from genesis, so many mWh.
+fn say_window(world: &mut World, index: usize, energy: u64) {
+    let (start, end, first, sampled) = (GENESIS, GENESIS + 10, 5_000, i64::try_from(energy).unwrap());
+    let windows = [MeterWindow { start, end, first, last: first + energy, sampled, peak: 14_400_000 }];
+    let body = MeterBody { register: 1, exponent: -3, windows: windows.as_slice().into() };
+    world.say(index, None, &Said::Meter(body), [Some(GENESIS * 1_000 + 11_000); N]);
+}
+
 fn run(world: &mut World, epoch: u64) -> Outcome {
     let observed = world.observe(epoch);
     let outcome = world.compute(epoch, &observed).unwrap();
@@ -90,13 +100,8 @@ fn units(outcome: &Outcome) -> Vec<u128> {
 fn own_windows_are_paid_to_the_unit_and_once() {
     let mut world = world(&policy("windows", -3));
     // 40 Wh in ten seconds; the other device claims 100 Wh, which 22 kW cannot give.
-    for (index, energy) in [(0, 40_000), (1, 100_000)] {
-        let (start, end, first) = (GENESIS, GENESIS + 10, 5_000);
-        let sampled = i64::try_from(energy).unwrap();
-        let windows = [MeterWindow { start, end, first, last: first + energy, sampled, peak: 14_400_000 }];
-        let body = MeterBody { register: 1, exponent: -3, windows: windows.as_slice().into() };
-        world.say(index, None, &Said::Meter(body), [Some(GENESIS * 1_000 + 11_000); N]);
-    }
+    say_window(&mut world, 0, 40_000);
+    say_window(&mut world, 1, 100_000);
     let first = run(&mut world, 0);
     assert_eq!(units(&first), [40_000, 0]);
     assert_eq!(reasons(&first, 102), [Reason::ABOVE_RATED.code()]);
@@ -154,6 +159,36 @@ fn an_informative_clock_counts_while_its_record_is_known_to_be_fresh() {
         let outcome = run(&mut world, 0);
         assert_eq!((units(&outcome)[0], reasons(&outcome, 101)), (paid, why));
     }
+}
+
+#[test]
+fn a_panel_is_held_against_the_sun_over_its_proven_place() {
+    let mut panels: serde_json::Value = serde_json::from_str(&policy("windows", -3)).unwrap();
+    panels["classes"]["energy"]["sky"] =
+        serde_json::json!({"panel": "tilted", "long_bp": 11_000, "short_bp": 15_000, "dawn_bp": 200});
+    // Genesis is afternoon in Colorado and night in Kazakhstan; the third tells nobody where it is.
+    let at = |lon| Some(attest::Location { lat: 397_420_000, lon, salt: [9; 16] });
+    let places = [at(-1_051_727_000), at(748_273_000), None];
+    let devices = World::of(3).devices.into_iter().zip(places).map(|(one, place)| Device { class: 8, place, ..one });
+    let mut world = World::built(devices.collect(), &panels.to_string());
+    (0..3).for_each(|index| say_window(&mut world, index, 40_000));
+    let outcome = run(&mut world, 0);
+    assert_eq!(units(&outcome), [40_000, 0, 0]);
+    assert_eq!(reasons(&outcome, 102), [Reason::ENERGY_AT_NIGHT.code()]);
+    assert_eq!(reasons(&outcome, 103), [Reason::NO_LOCATION.code()]);
+}
+
+#[test]
+fn a_device_below_the_tier_is_paid_nothing_and_told_so() {
+    let mut asking: serde_json::Value = serde_json::from_str(&policy("sessions", -1)).unwrap();
+    let maker = serde_json::to_value(MakerKey(SoftEd25519::from_seed([5; 32]).public_key())).unwrap();
+    asking["endorsements"] = serde_json::json!({"makers": [maker], "min_tiers": {"8": 2}});
+    let mut world = world(&asking.to_string());
+    pass_on(&mut world, 0, &record(5, 50, METER), 11_000);
+    let outcome = run(&mut world, 0);
+    assert_eq!((units(&outcome), reasons(&outcome, 101)), (vec![0, 0], vec![Reason::TIER_TOO_LOW.code()]));
+    // Who showed nothing is told nothing.
+    assert!(reasons(&outcome, 102).is_empty());
 }
 
 #[test]
