@@ -41,7 +41,7 @@ pub struct Judged<'a> {
 }
 
 /// Why something failed, with what was measured and the limit it was held against, in the reason's unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// Stable reason.
     pub reason: Reason,

@@ -9,6 +9,7 @@
 
 mod case;
 mod coverage;
+mod energy;
 mod items;
 mod kind;
 mod service;
@@ -28,7 +29,7 @@ use crate::registry::{DeviceRecord, LeaseRecord};
 use crate::term::Term;
 
 /// Every class this binary knows, ascending by number: what a policy may name. For reading policies and writing docs only.
-pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage, &stream::Stream];
+pub(crate) const KNOWN: &[&dyn Class] = &[&uptime::Uptime, &coverage::Coverage, &stream::Stream, &energy::Energy];
 
 /// A class of proof.
 pub trait Class: Sync {
@@ -108,6 +109,8 @@ pub trait Rules: fmt::Debug + Send + Sync {
 pub struct Said<'a> {
     /// The device.
     pub device: u64,
+    /// The device as the chain knows it, as of the snapshot.
+    pub record: &'a DeviceRecord,
     /// The epoch's items.
     pub items: &'a Items<'a>,
     /// f: an item counts when more than this many members held it in time.

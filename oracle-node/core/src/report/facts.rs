@@ -81,6 +81,7 @@ impl Facts {
             let kept = before.iter().find(|(class, _)| *class == record.class).map_or(&[][..], |(_, fold)| fold);
             let said = Said {
                 device: state.device,
+                record,
                 items,
                 faults: input.term.f(),
                 first_slot: first_slot(input, input.book, record.class),

@@ -6,6 +6,7 @@ mod archive;
 mod book;
 mod coverage;
 mod endorsed;
+mod energy;
 mod golden;
 mod ingest;
 mod replaced;
