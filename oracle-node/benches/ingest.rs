@@ -1,4 +1,4 @@
-//! What a message costs from the broker to the disk (DESIGN.md §13): CPU of ingest beside bare verification of the same
+//! What a message costs from the broker to the disk: CPU of ingest beside bare verification of the same
 //! messages, the rate of ingest alone, and MQTT → durable with broker (mosquitto, where it is installed) and load generator
 //! on the same machine: three processes on loopback, a bounded number of messages. Run it by `make bench`. Leaves out:
 //! gossip and agreement.
@@ -34,7 +34,7 @@ const MESSAGES: u64 = 262_144;
 const OVER_MQTT: u64 = 150_000;
 /// Messages per batch equation and per durable write of ingest alone.
 const BATCH: usize = 256;
-/// The bars of DESIGN.md §13.
+/// The bars that the project set itself.
 const CPU_BAR: f64 = 1.25;
 const ALONE_BAR: f64 = 60_000.0;
 const MQTT_BAR: f64 = 30_000.0;

@@ -11,7 +11,7 @@ use support::{World, anvil, program};
 
 /// Certified by four members each, of which the first two are left out: connections are being made.
 const EPOCHS: u64 = 14;
-/// The bar of DESIGN.md §13, seconds.
+/// The bar that the project set itself, seconds.
 const BAR: f64 = 0.15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

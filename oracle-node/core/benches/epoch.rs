@@ -1,4 +1,4 @@
-//! What an epoch costs (DESIGN.md §13): replay of an archived epoch beside bare verification of every signature in it, and
+//! What an epoch costs: replay of an archived epoch beside bare verification of every signature in it, and
 //! the work of one member per device, from 1,000 devices to 100,000 (a stream holds at most 16,384 leases, so seven
 //! streams). One thread. Run it by `make bench`. Leaves out: disks and networks (`oracle-node/benches/ingest.rs`).
 

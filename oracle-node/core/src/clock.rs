@@ -1,5 +1,5 @@
 //! How far this member's clock is from the others', from what every member does by its own clock: releasing a beacon
-//! partial at each slot's start. DESIGN.md §6.
+//! partial at each slot's start.
 //!
 //! A partial that comes x ms after the slot's start by the own clock says: own clock − author's clock + travel = x. One
 //! liar can say anything, so the median of the members counts; travel makes it a little too large, never too small.

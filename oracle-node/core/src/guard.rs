@@ -1,4 +1,4 @@
-//! The doppelganger guard: what a member may still say when it may have forgotten what it said. DESIGN.md §11.
+//! The doppelganger guard: what a member may still say when it may have forgotten what it said. docs/operate.md.
 //!
 //! A member forgets when its store is put back from a copy, or lost, or when its keys are moved to another machine. A vote
 //! that contradicts a forgotten one costs the bond. So such a member first only listens, for one whole epoch at least:

@@ -1,5 +1,5 @@
 //! Handing a committee over to its next term: the new key and who consents to it, what the old key signs, and the state by
-//! its root. docs/protocol.md §§6, 7; DESIGN.md §9 "Keys". Leaves out: who proposes and votes when (`oracle`).
+//! its root. docs/protocol.md §§6, 7. Leaves out: who proposes and votes when (`oracle`).
 //!
 //! ```text
 //! old term: epochs … base … fromEpoch − 1 │ its key signs Rotation(newTerm, fromEpoch, base) more than 2L before fromEpoch

@@ -1,4 +1,4 @@
-//! One oracle: from key generation to certified reports, epoch after epoch. DESIGN.md §§3, 9, 11.
+//! One oracle: from key generation to certified reports, epoch after epoch. docs/protocol.md §7.
 //!
 //! [`Oracle::step`] takes what happened and says what to do; nothing else ever changes an oracle. Effects run in order,
 //! and an [`Effect::Persist`] is durable before any effect behind it: durable before audible.

@@ -1,4 +1,4 @@
-//! Single-shot QBFT: how the members decide one value for one instance, whatever f of them do. DESIGN.md §9.
+//! Single-shot QBFT: how the members decide one value for one instance, whatever f of them do. docs/protocol.md §7.
 //!
 //! Generic over the content: the application proposes bytes, and judges other members' bytes when asked.
 //! Leaves out: what the content means, and signing the decided value with the group key (`oracle`, `bootstrap`).

@@ -1,4 +1,4 @@
-//! After the decision: sign once, gather partials, recover the certificate. DESIGN.md §9, step 4.
+//! After the decision: sign once, gather partials, recover the certificate. docs/adr/0001.
 //! Leaves out: deciding (`qbft`), and what the digest says (`report`).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -28,7 +28,7 @@ fn measure(n: u32, epochs: u64, uneven: bool) -> (u64, u64) {
     (p50, p95)
 }
 
-/// DESIGN.md §13: at most ten hops with 31 members, also when every bucket differs and all of them must be pulled.
+/// At most ten hops with 31 members, also when every bucket differs and all of them must be pulled.
 #[test]
 fn latency_of_thirty_one() {
     for uneven in [false, true] {

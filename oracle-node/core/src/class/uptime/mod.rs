@@ -112,3 +112,6 @@ impl Answers {
         found(Err(case.absence(about_this.into_iter(), self.service.deadline_ms, Reason::NO_ANSWER)), vec![])
     }
 }
+
+#[cfg(test)]
+mod tests;
