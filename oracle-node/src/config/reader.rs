@@ -174,20 +174,6 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 
 /// The known key nearest to a mistyped one, if it is near at all (at most a third of its letters differ).
 fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    let best = known.iter().map(|candidate| (distance(key, candidate), *candidate)).min()?;
+    let best = known.iter().map(|candidate| (strsim::levenshtein(key, candidate), *candidate)).min()?;
     (best.0 <= key.len().div_ceil(3)).then_some(best.1)
-}
-
-/// Levenshtein distance over bytes: keys are ASCII and short.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut next = vec![i + 1];
-        for ((y, diagonal), up) in b.bytes().zip(&row).zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((diagonal + usize::from(x != y)).min(up + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
