@@ -70,7 +70,13 @@ impl Simulation {
         Ok(Self { book, hash })
     }
 
-    /// Judges the archived epochs again, in order, from the first given; each must be there. `visit` is told each epoch.
+    /// How much older than an epoch its snapshot is, ms: what folding the chain log needs.
+    #[must_use]
+    pub const fn snapshot_lag_ms(&self) -> u64 {
+        self.book.conduct.snapshot_lag_ms
+    }
+
+    /// Judges the archived epochs again, in order, from the first given; each must be there.
     ///
     /// # Errors
     /// A sentence naming the epoch and what is wrong with it.
@@ -79,7 +85,6 @@ impl Simulation {
         folder: &Path,
         history: &History,
         epochs: impl Iterator<Item = u64>,
-        mut visit: impl FnMut(u64),
     ) -> Result<Vec<Compared>, String> {
         let mut leases: BTreeMap<u64, Compared> = BTreeMap::new();
         let mut states: Option<(State, State)> = None;
@@ -96,7 +101,6 @@ impl Simulation {
             let by_the_new = judge(&self.under(snapshot), &then)?;
             compare(epoch, &as_it_was, &by_the_new, &mut leases);
             states = Some((as_it_was.state, by_the_new.state));
-            visit(epoch);
         }
         Ok(leases.into_values().collect())
     }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use oracle_core::policy::Book;
 use oracle_core::report::Verdict as Judged;
 use oracle_core::state::LeaseState;
 use sdk::audit::epochs_in;
@@ -51,13 +50,12 @@ impl Simulate {
             return Err(anyhow!("give one --book: that of the epochs in the archive"));
         };
         let simulation = Simulation::new(book, &policy).map_err(|why| anyhow!(why))?;
-        let lag = Book::parse(book).map_err(|why| anyhow!(why))?.conduct.snapshot_lag_ms;
         let log = File::open(&self.chain.chain_log)
             .with_context(|| format!("chain log: {}", self.chain.chain_log.display()))?;
-        let history = chain_log::fold(&self.chain.chain()?, lag, BufReader::new(log))?;
+        let history = chain_log::fold(&self.chain.chain()?, simulation.snapshot_lag_ms(), BufReader::new(log))?;
         let epochs = epochs_in(&self.archive).with_context(|| format!("archive: {}", self.archive.display()))?;
         let judged = epochs.len();
-        let leases = simulation.run(&self.archive, &history, epochs.into_iter(), |_| ()).map_err(|why| anyhow!(why))?;
+        let leases = simulation.run(&self.archive, &history, epochs.into_iter()).map_err(|why| anyhow!(why))?;
         let changed = leases.iter().filter(|lease| lease.pay_differs()).count();
         for lease in &leases {
             say!("{}", line(lease));

@@ -21,7 +21,7 @@ fn simulated(policy: &str) -> Result<Vec<Compared>, String> {
     let dir = Dir::new(&format!("simulate-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
     store(dir.path(), &bundles);
     let simulation = Simulation::new(&book_text(POLICY, &[]), policy.as_bytes())?;
-    simulation.run(dir.path(), &world.history, 0..3, |_| ())
+    simulation.run(dir.path(), &world.history, 0..3)
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod coverage;
 mod energy;
 mod items;
 mod kind;
+#[cfg(test)]
+mod recorded;
 mod service;
 mod stream;
 mod uptime;

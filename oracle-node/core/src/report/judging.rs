@@ -108,9 +108,8 @@ fn barred(input: &EpochInput<'_>, facts: &Facts, under: &Under<'_>, entry: &Entr
 
 /// What a class keeps of devices.
 fn folds(facts: &Facts, class: u8) -> BTreeMap<u64, &[u8]> {
-    let of_class = |folds: &'_ [(u8, minicbor::bytes::ByteVec)]| folds.iter().position(|(number, _)| *number == class);
     let kept = facts.devices.iter().filter_map(|(device, state)| {
-        let (_, fold) = state.folds.get(of_class(&state.folds)?)?;
+        let (_, fold) = state.folds.iter().find(|(number, _)| *number == class)?;
         Some((*device, fold.as_slice()))
     });
     kept.collect()

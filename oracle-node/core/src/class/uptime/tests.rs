@@ -2,14 +2,12 @@
 //! Leaves out: beacons, agreement and signatures, which whole epochs are tested with (`tests/epoch`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256};
 use attest::{AnswerBody, Body, Claims, SoftEd25519};
 
 use super::*;
-use crate::class::{Account, Count, InForce, Item, Items};
+use crate::class::{Account, Count, InForce, Item, Items, recorded};
 use crate::observation::BY_NEVER;
 use crate::policy::tests::{book, conduct, policy};
 use crate::typed::Scope;
@@ -20,15 +18,7 @@ const DEVICE: u64 = 3;
 
 /// Hours since the log's first, ascending; `None` after saying that it is not there.
 fn hours() -> Option<BTreeSet<u64>> {
-    let root = std::env::var_os("PLUMBLINE_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join("telemetry/gpu/cbsugpu08_usage_stats.tsv.gz");
-    let Ok(bytes) = std::fs::read(&path) else {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    };
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    let text = recorded::text("telemetry/gpu/cbsugpu08_usage_stats.tsv.gz")?;
     let hour = |line: &str| -> Option<u64> {
         let stamp = line.split('\t').nth(1)?;
         let mut numbers = stamp.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse::<u64>().ok());

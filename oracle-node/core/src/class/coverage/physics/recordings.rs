@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
+
+use crate::class::recorded;
 
 /// One recorded reception.
 pub(super) struct Reading {
@@ -22,9 +24,7 @@ pub(super) struct Reading {
 
 /// Every set by name; `None` without a data folder.
 pub(super) fn all() -> Option<Vec<(&'static str, Vec<Reading>)>> {
-    let named = std::env::var_os("PLUMBLINE_DATA").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = named.unwrap_or(beside).join("coverage");
+    let folder = recorded::folder().join("coverage");
     folder.is_dir().then(|| {
         vec![
             ("helium, tower", helium(&folder.join("helium/EMS_A81758FFFE04B1C1.ndjson.gz"))),

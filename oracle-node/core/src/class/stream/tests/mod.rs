@@ -10,8 +10,6 @@ mod data;
 mod properties;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::PathBuf;
 
 use super::copy::strike;
 use super::fold::Fold;
@@ -22,6 +20,7 @@ use super::sequence::Counts;
 use super::sky::{Place, highest_cdeg, noon_ms};
 use super::sunlit::Sun;
 use super::windows::{Window, windows};
+use crate::class::recorded;
 
 /// The site of the weather station and of the roof: Golden, Colorado.
 pub(super) const GOLDEN: Place = Place { lat_e7: 397_407_000, lon_e7: -1_051_688_000 };
@@ -30,20 +29,7 @@ pub(super) const DAY_MS: u64 = 86_400_000;
 
 /// A real file's text, or `None` after saying so.
 pub(super) fn data(path: &str) -> Option<String> {
-    let root = std::env::var_os("PLUMBLINE_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let file = root.join("telemetry").join(path);
-    let Ok(bytes) = std::fs::read(&file) else {
-        println!("skipped: {} is not there", file.display());
-        return None;
-    };
-    let mut text = String::new();
-    if path.ends_with(".gz") {
-        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("gzip");
-    } else {
-        text = String::from_utf8(bytes).expect("text");
-    }
-    Some(text)
+    recorded::text(&format!("telemetry/{path}"))
 }
 
 /// Unix ms of a civil date and time.
